@@ -1,0 +1,7 @@
+//! PID 1 of a network container: leases an address for its uplink and forwards ports to a target.
+//!
+//! `ARCHITECTURE.md` says which module decides and which one acts.
+
+pub mod clock;
+pub mod dhcp;
+pub mod nat;
