@@ -1,1 +1,15 @@
-//! x
+//! The contract between `landfall` and `landfall-agent`: the spec that goes in, the reports that come out.
+//!
+//! Types and parsing only; neither side's behaviour, and no I/O.
+
+mod forward;
+mod mac;
+mod name;
+mod report;
+mod spec;
+
+pub use forward::{Destination, Forward, ForwardError, PortRange, PortRangeError, Protocol, ProtocolError};
+pub use mac::{MacAddr, MacAddrError};
+pub use name::{HostName, InterfaceName, NameError};
+pub use report::{Event, Lease, LostReason, Report, Search};
+pub use spec::{Address, Dhcp, Spec, SpecError};

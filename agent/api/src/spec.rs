@@ -1,0 +1,141 @@
+//! The spec: one YAML document that says what a network container is to do.
+//!
+//! A `Spec` that exists is valid; a text that is not one is refused with its line and column.
+
+use serde::{Deserialize, Serialize};
+use serde_yaml::{Location, Spanned};
+use thiserror::Error;
+
+use crate::{Forward, HostName, InterfaceName};
+
+/// The version of the format that this crate reads and writes.
+const VERSION: u32 = 1;
+
+/// What a network container is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The uplink, as it is called inside.
+    pub interface: InterfaceName,
+    /// Where the uplink's address comes from.
+    pub address: Address,
+    forward: Vec<Forward>,
+}
+
+/// Where an address comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Address {
+    /// From the LAN's DHCP server.
+    Dhcp(Dhcp),
+}
+
+/// What to tell the DHCP server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dhcp {
+    /// The host name to ask for (RFC 2132, section 3.14).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<HostName>,
+}
+
+/// Why a text is not a spec. Each says the line and the column.
+#[derive(Debug, Error)]
+pub enum SpecError {
+    /// Not YAML, or not the keys and values of a spec.
+    #[error(transparent)]
+    Syntax(Box<serde_yaml::Error>),
+    /// A format that this program does not know.
+    #[error("line {line} column {column}: version {version} of the spec is not known here; this program reads version {VERSION}")]
+    Version {
+        /// The version that the text claims.
+        version: u32,
+        /// Counted from 1.
+        line: u64,
+        /// Counted from 1.
+        column: u64,
+    },
+    /// Two forwards claim one port.
+    #[error("line {line} column {column}: {later} overlaps with {earlier}; one public port can lead to one place only")]
+    Overlap {
+        /// The forward at that place.
+        later: Box<Forward>,
+        /// The one it collides with.
+        earlier: Box<Forward>,
+        /// Counted from 1.
+        line: u64,
+        /// Counted from 1.
+        column: u64,
+    },
+}
+
+/// The document as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<V, F> {
+    version: V,
+    interface: InterfaceName,
+    address: Address,
+    #[serde(default = "Vec::new")]
+    forward: Vec<F>,
+}
+
+impl Spec {
+    /// A spec for `interface`.
+    ///
+    /// # Errors
+    /// The first pair of forwards that overlap, the later one first.
+    pub fn new(interface: InterfaceName, address: Address, forward: Vec<Forward>) -> Result<Self, (Forward, Forward)> {
+        match first_overlap(&forward) {
+            Some((later, earlier)) => Err((forward[later], forward[earlier])),
+            None => Ok(Self { interface, address, forward }),
+        }
+    }
+
+    /// Reads one YAML document.
+    ///
+    /// # Errors
+    /// With line and column: what is not YAML, an unknown, missing or duplicate key, a bad value, forwards that overlap.
+    pub fn from_yaml(text: &str) -> Result<Self, SpecError> {
+        let document: Document<Spanned<u32>, Spanned<Forward>> =
+            serde_yaml::from_str(text).map_err(|error| SpecError::Syntax(Box::new(error)))?;
+        let Spanned { value: version, referenced: place, .. } = document.version;
+        if version != VERSION {
+            return Err(SpecError::Version { version, line: place.line(), column: place.column() });
+        }
+        let places: Vec<Location> = document.forward.iter().map(|forward| forward.referenced).collect();
+        let forward: Vec<Forward> = document.forward.into_iter().map(|forward| forward.value).collect();
+        match first_overlap(&forward) {
+            Some((later, earlier)) => Err(SpecError::Overlap {
+                later: Box::new(forward[later]),
+                earlier: Box::new(forward[earlier]),
+                line: places[later].line(),
+                column: places[later].column(),
+            }),
+            None => Ok(Self { interface: document.interface, address: document.address, forward }),
+        }
+    }
+
+    /// Writes the document that `from_yaml` reads.
+    pub fn to_yaml(&self) -> String {
+        let document = Document {
+            version: VERSION,
+            interface: self.interface.clone(),
+            address: self.address.clone(),
+            forward: self.forward.clone(),
+        };
+        serde_yaml::to_string(&document).expect("a spec holds numbers and text only")
+    }
+
+    /// What is forwarded; no two overlap.
+    pub fn forward(&self) -> &[Forward] {
+        &self.forward
+    }
+}
+
+/// The indices of two forwards that overlap: the one that comes later in the list, then the earlier one.
+fn first_overlap(forward: &[Forward]) -> Option<(usize, usize)> {
+    let mut order: Vec<usize> = (0..forward.len()).collect();
+    order.sort_by_key(|&i| (forward[i].protocol(), forward[i].port()));
+    let overlap = order.windows(2).find(|pair| forward[pair[0]].overlaps(&forward[pair[1]]))?;
+    Some((overlap[0].max(overlap[1]), overlap[0].min(overlap[1])))
+}
