@@ -2,7 +2,14 @@
 
 use std::{ops::Add, time::Duration};
 
+use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
+
+/// The time of day, for display.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn wall() -> Timestamp {
+    Timestamp::now()
+}
 
 /// A moment on `CLOCK_BOOTTIME`: it never steps, and it counts the time that the host was suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

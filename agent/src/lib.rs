@@ -4,4 +4,6 @@
 
 pub mod clock;
 pub mod dhcp;
+pub mod documents;
 pub mod nat;
+pub mod reporter;

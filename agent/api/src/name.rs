@@ -12,7 +12,9 @@ pub enum NameError {
     #[error("'{0}' is no interface name: 1 to 15 bytes without '/', ':' or white space, and not '.' or '..'")]
     Interface(String),
     /// Not a host name as RFC 1123, section 2.1 has it.
-    #[error("'{0}' is no host name: labels of 1 to 63 letters, digits and inner hyphens, joined by dots, up to 253")]
+    #[error(
+        "'{0}' is no host name: labels of 1 to 63 letters, digits and inner hyphens, joined by dots, up to 253"
+    )]
     Host(String),
 }
 
@@ -56,7 +58,11 @@ macro_rules! name {
             type Error = NameError;
 
             fn try_from(text: String) -> Result<Self, NameError> {
-                if $is_valid(&text) { Ok(Self(text)) } else { Err($error(text.escape_debug().to_string())) }
+                if $is_valid(&text) {
+                    Ok(Self(text))
+                } else {
+                    Err($error(text.escape_debug().to_string()))
+                }
             }
         }
 
@@ -104,7 +110,18 @@ mod tests {
         for good in ["web", "web-1", "1web", "web.example.org", &"a".repeat(63)] {
             assert!(good.parse::<HostName>().is_ok(), "{good:?} was refused");
         }
-        for bad in ["", "-web", "web-", "we_b", "web.", ".web", "a..b", "wéb", "$(id)", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "-web",
+            "web-",
+            "we_b",
+            "web.",
+            ".web",
+            "a..b",
+            "wéb",
+            "$(id)",
+            &"a".repeat(64),
+        ] {
             assert!(bad.parse::<HostName>().is_err(), "{bad:?} was accepted");
         }
     }
@@ -112,6 +129,9 @@ mod tests {
     #[test]
     fn a_refused_name_is_shown_without_its_control_characters() {
         let error = "a\u{1b}[2J".parse::<HostName>().expect_err("not a host name");
-        assert!(error.to_string().starts_with("'a\\u{1b}[2J' is no host name"), "{error}");
+        assert!(
+            error.to_string().starts_with("'a\\u{1b}[2J' is no host name"),
+            "{error}"
+        );
     }
 }
