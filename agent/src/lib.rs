@@ -2,8 +2,10 @@
 //!
 //! `ARCHITECTURE.md` says which module decides and which one acts.
 
+pub mod alarm;
 pub mod clock;
 pub mod dhcp;
 pub mod documents;
 pub mod nat;
+pub mod polled;
 pub mod reporter;
