@@ -1,0 +1,41 @@
+//! Puts the agent image where `include_bytes!` finds it: one file on a host is then enough.
+//! Without an image (a plain `cargo check`) it is empty, and the program says so when it would need one.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// Names another archive than the one that `make build` packs; the id is read from beside it.
+const OVERRIDE: &str = "LANDFALL_AGENT_IMAGE";
+
+fn main() -> io::Result<()> {
+    let archive = env::var_os(OVERRIDE).map_or_else(default_archive, PathBuf::from);
+    let id = archive.with_extension("").with_extension("id");
+    println!("cargo::rerun-if-env-changed={OVERRIDE}");
+    for input in [&archive, &id] {
+        println!("cargo::rerun-if-changed={}", watchable(input)?.display());
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    fs::write(out.join("agent-image.tar.gz"), read_or_empty(&archive)?)?;
+    let id = String::from_utf8(read_or_empty(&id)?).map_err(io::Error::other)?;
+    println!("cargo::rustc-env=LANDFALL_AGENT_IMAGE_ID={}", id.trim());
+    Ok(())
+}
+
+fn default_archive() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/image/landfall-agent.tar.gz")
+}
+
+/// Cargo takes a file that is not there for one that changed, at every build; so its directory is watched instead.
+fn watchable(path: &Path) -> io::Result<&Path> {
+    match path.parent() {
+        Some(directory) if !path.exists() => fs::create_dir_all(directory).map(|()| directory),
+        _ => Ok(path),
+    }
+}
+
+fn read_or_empty(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result,
+    }
+}
