@@ -128,8 +128,16 @@ fn write(out: &Path, packed: &Packed) -> Result<()> {
     if let Some(directory) = out.parent() {
         fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
     }
-    fs::write(out, &packed.archive).with_context(|| format!("write {}", out.display()))?;
-    fs::write(&id, format!("{}\n", packed.id)).with_context(|| format!("write {}", id.display()))
+    write_if_different(out, &packed.archive)?;
+    write_if_different(&id, format!("{}\n", packed.id).as_bytes())
+}
+
+/// A new modification time would make cargo build again what carries the archive.
+fn write_if_different(path: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
+    fs::write(path, content).with_context(|| format!("write {}", path.display()))
 }
 
 fn report(image: &Image, packed: &Packed, list: Option<&layer::Files>) -> Result<()> {
