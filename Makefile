@@ -69,7 +69,7 @@ image: archive ## Load the agent image into Docker as landfall-agent:VERSION
 .PHONY: push
 push: registry-named image ## Push the agent image: make push REGISTRY=host:port/name
 	@docker tag landfall-agent:$(VERSION) $(REGISTRY):$(VERSION)
-	@docker push $(REGISTRY):$(VERSION)
+	@trap 'docker rmi $(REGISTRY):$(VERSION) >/dev/null' EXIT; docker push $(REGISTRY):$(VERSION)
 
 .PHONY: registry-named
 registry-named:
