@@ -1,1 +1,53 @@
-fn main() {}
+//! Wires: logs to standard error, reports to standard output, the result to an exit code.
+
+use std::{process::ExitCode, time::Duration};
+
+use landfall_agent::{clock::Instant, reporter::Reporter, run};
+use landfall_api::Event;
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+
+/// How long a reader that does not read may hold up the end.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let reporter = match Reporter::start() {
+        Ok(reporter) => reporter,
+        Err(error) => {
+            error!(%error, "cannot start the reporter");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(run::Error::Runtime)
+        .and_then(|runtime| {
+            let result = runtime.block_on(run::run(started, &reporter));
+            // A read of standard input that never returns must not keep the process.
+            runtime.shutdown_background();
+            result
+        });
+    let code = match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.exit_code();
+            let message = format!("{:#}", anyhow::Error::from(error));
+            error!("{message}");
+            reporter.report(Event::Fatal { message });
+            code
+        }
+    };
+    reporter.flush(LAST_WORDS);
+    code
+}

@@ -107,6 +107,11 @@ impl PortRange {
         self.first <= other.last && other.first <= self.last
     }
 
+    /// Each port as a range of its own, in order.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        self.ports().filter_map(NonZeroU16::new).map(Self::from)
+    }
+
     /// Each port, in order.
     pub fn ports(self) -> impl Iterator<Item = u16> {
         self.first()..=self.last()

@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Network address translation: forwards become one nftables table.
+
+mod nft;
+mod ruleset;
+mod terms;
+
+pub use nft::{NftError, apply, remove};
+pub use ruleset::ruleset;

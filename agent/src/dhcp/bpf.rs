@@ -1,0 +1,96 @@
+//! Kernel filters, so that no traffic but ours ever wakes the agent.
+
+use landfall_api::MacAddr;
+use libc::{
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_IND, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_LDX,
+    BPF_MSH, BPF_RET, BPF_W,
+};
+use socket2::SockFilter;
+
+use super::frame::CLIENT_PORT;
+
+/// How much of a frame that matches is kept: all of it.
+const WHOLE: u32 = 0xffff;
+
+/// Where the BOOTP message begins behind the IP header, whose length is in the index register; Ethernet's is constant.
+const UDP: u32 = 14;
+const BOOTP: u32 = UDP + 8;
+
+/// Lets whole IPv4 datagrams to port 68 pass that hold a BOOTP reply for `mac` over Ethernet, with the cookie of DHCP.
+pub(super) fn replies_for(mac: MacAddr) -> Vec<SockFilter> {
+    let [a, b, c, d, e, f] = mac.0;
+    let checks = [
+        Check::equal(BPF_H | BPF_ABS, 12, 0x0800),
+        Check::equal(BPF_B | BPF_ABS, 23, 17),
+        Check {
+            load: BPF_H | BPF_ABS,
+            at: 20,
+            mask: None,
+            jump: BPF_JSET,
+            value: 0x3fff,
+        },
+        Check::equal(BPF_H | BPF_IND, UDP + 2, CLIENT_PORT.into()),
+        Check {
+            mask: Some(0xffff_ff00),
+            ..Check::equal(BPF_W | BPF_IND, BOOTP, 0x0201_0600)
+        },
+        Check::equal(BPF_W | BPF_IND, BOOTP + 28, u32::from_be_bytes([a, b, c, d])),
+        Check::equal(BPF_H | BPF_IND, BOOTP + 32, u32::from_be_bytes([0, 0, e, f])),
+        Check::equal(BPF_W | BPF_IND, BOOTP + 236, 0x6382_5363),
+    ];
+    let mut program = vec![statement(BPF_LDX | BPF_B | BPF_MSH, 14)];
+    for check in checks {
+        program.extend(check.instructions());
+    }
+    program.push(statement(BPF_RET | BPF_K, WHOLE));
+    program
+}
+
+/// Lets nothing pass.
+pub(super) fn nothing() -> Vec<SockFilter> {
+    vec![statement(BPF_RET | BPF_K, 0)]
+}
+
+/// Loads a part of the frame and drops the frame unless the part is as it should be.
+struct Check {
+    load: u32,
+    at: u32,
+    mask: Option<u32>,
+    jump: u32,
+    value: u32,
+}
+
+impl Check {
+    fn equal(load: u32, at: u32, value: u32) -> Self {
+        Self {
+            load,
+            at,
+            mask: None,
+            jump: BPF_JEQ,
+            value,
+        }
+    }
+
+    fn instructions(self) -> Vec<SockFilter> {
+        let mut program = vec![statement(BPF_LD | self.load, self.at)];
+        program.extend(self.mask.map(|mask| statement(BPF_ALU | BPF_AND | BPF_K, mask)));
+        // Over the `drop` if equal; into it if any bit is set.
+        let (if_true, if_false) = if self.jump == BPF_JEQ { (1, 0) } else { (0, 1) };
+        program.push(SockFilter::new(
+            code(BPF_JMP | self.jump | BPF_K),
+            if_true,
+            if_false,
+            self.value,
+        ));
+        program.push(statement(BPF_RET | BPF_K, 0));
+        program
+    }
+}
+
+fn statement(instruction: u32, value: u32) -> SockFilter {
+    SockFilter::new(code(instruction), 0, 0, value)
+}
+
+fn code(instruction: u32) -> u16 {
+    u16::try_from(instruction).expect("instructions of classic BPF have 16 bits")
+}

@@ -1,0 +1,222 @@
+//! A lease: what an ACK gives, checked before it is believed, and how long each part of it lasts.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use dhcproto::v4::OptionCode;
+use ipnet::Ipv4Net;
+use landfall_api::{HostName, MacAddr};
+use rand::Rng;
+use thiserror::Error;
+
+use super::{message::Reply, retransmit::spread};
+use crate::clock::Instant;
+
+/// However short a lease is, a server is not asked to extend it more often.
+const SHORTEST_CYCLE: Duration = Duration::from_secs(5);
+
+/// RFC 2131, section 4.4.5.
+const T1: f64 = 0.5;
+const T2: f64 = 0.875;
+
+/// The smallest MTU that an IPv4 host must take (RFC 791), which is also what servers mean when they say less.
+const SMALLEST_MTU: u32 = 576;
+
+/// How long a lease lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseTime {
+    /// This long from its request.
+    Finite {
+        /// Until the address is gone.
+        lease: Duration,
+        /// Until it is time to ask its server for more; not after `t2`.
+        t1: Duration,
+        /// Until it is time to ask any server; before `lease`, unless that is too short for asking.
+        t2: Duration,
+    },
+    /// For ever.
+    Infinite,
+}
+
+/// The right to use an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The address and the length of its subnet's prefix.
+    pub address: Ipv4Net,
+    /// The routers, the preferred one first; empty where classless routes replace them (RFC 3442).
+    pub routers: Vec<Ipv4Addr>,
+    /// Classless routes: the destination, and the router, which is 0.0.0.0 if the destination is on the link.
+    pub routes: Vec<(Ipv4Net, Ipv4Addr)>,
+    /// The name servers.
+    pub dns: Vec<Ipv4Addr>,
+    /// The domain.
+    pub domain: Option<HostName>,
+    /// The MTU in octets, if the server knows a sensible one.
+    pub mtu: Option<u32>,
+    /// The server's identifier.
+    pub server: Ipv4Addr,
+    /// Where frames to that server go: whoever sent the ACK, the server or the router or relay before it.
+    pub server_mac: MacAddr,
+    /// When its REQUEST was sent; all times count from then.
+    pub requested: Instant,
+    /// How long it lasts.
+    pub time: LeaseTime,
+}
+
+/// Why an offer or an ACK cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unusable {
+    /// Not an address that a host can have in that subnet.
+    #[error("the address is not one that a host can have")]
+    Address,
+    /// The mask is not a prefix.
+    #[error("the subnet mask is not contiguous")]
+    Mask,
+    /// No lease time, or zero.
+    #[error("the lease time is missing or zero")]
+    Time,
+    /// No server identifier.
+    #[error("the server does not say who it is")]
+    Server,
+}
+
+impl Lease {
+    /// Reads the lease of an ACK (or looks at that of an OFFER), which was requested at `requested` and came from
+    /// `server_mac`. The randomness keeps clones from renewing in step.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn from_reply(
+        reply: &Reply,
+        server_mac: MacAddr,
+        requested: Instant,
+        rng: &mut dyn Rng,
+    ) -> Result<Self, Unusable> {
+        let server = reply.server().ok_or(Unusable::Server)?;
+        let address = Ipv4Net::new(reply.yiaddr, prefix(reply)?).map_err(|_| Unusable::Mask)?;
+        let (routers, routes) = match reply.options.classless_routes() {
+            Some(routes) => (Vec::new(), routes),
+            None => (reply.options.addresses(OptionCode::Router), Vec::new()),
+        };
+        if !is_for_a_host(address) || routers.contains(&address.addr()) || server == address.addr() {
+            return Err(Unusable::Address);
+        }
+        Ok(Self {
+            address,
+            routers: routers.into_iter().filter(|router| is_host(*router)).collect(),
+            routes: routes
+                .into_iter()
+                .filter(|(destination, _)| is_routable(*destination))
+                .collect(),
+            dns: reply.options.addresses(OptionCode::DomainNameServer),
+            domain: reply
+                .options
+                .text(OptionCode::DomainName)
+                .and_then(|name| name.parse().ok()),
+            mtu: reply
+                .options
+                .number(OptionCode::InterfaceMtu)
+                .filter(|mtu| *mtu >= SMALLEST_MTU),
+            server,
+            server_mac,
+            requested,
+            time: time(reply, rng)?,
+        })
+    }
+
+    /// When to ask its server for more.
+    pub fn renewal(&self) -> Option<Instant> {
+        self.moment(|_, t1, _| t1)
+    }
+
+    /// When to ask any server.
+    pub fn rebinding(&self) -> Option<Instant> {
+        self.moment(|_, _, t2| t2)
+    }
+
+    /// When to look for another one at the earliest, should this one end: short leases must not make a storm.
+    pub(super) fn next_cycle(&self) -> Instant {
+        self.requested + SHORTEST_CYCLE
+    }
+
+    /// When the address is gone.
+    pub fn expiry(&self) -> Option<Instant> {
+        self.moment(|lease, _, _| lease)
+    }
+
+    fn moment(&self, of: impl Fn(Duration, Duration, Duration) -> Duration) -> Option<Instant> {
+        match self.time {
+            LeaseTime::Finite { lease, t1, t2 } => Some(self.requested + of(lease, t1, t2)),
+            LeaseTime::Infinite => None,
+        }
+    }
+}
+
+/// The time of a lease, with the server's T1 and T2 where they make sense, and the RFC's where they do not.
+fn time(reply: &Reply, rng: &mut dyn Rng) -> Result<LeaseTime, Unusable> {
+    let seconds = match reply.options.number(OptionCode::AddressLeaseTime) {
+        None | Some(0) => return Err(Unusable::Time),
+        Some(u32::MAX) => return Ok(LeaseTime::Infinite),
+        Some(seconds) => seconds,
+    };
+    let lease = Duration::from_secs(seconds.into());
+    let given = |code| {
+        reply
+            .options
+            .number(code)
+            .filter(|t| *t > 0)
+            .map(|t| Duration::from_secs(t.into()))
+    };
+    let (t1, t2) = match (given(OptionCode::Renewal), given(OptionCode::Rebinding)) {
+        (Some(t1), Some(t2)) if t1 < t2 && t2 < lease => (t1, t2),
+        (Some(t1), None) if t1 < lease.mul_f64(T2) => (t1, lease.mul_f64(T2)),
+        (None, Some(t2)) if lease.mul_f64(T1) < t2 && t2 < lease => (lease.mul_f64(T1), t2),
+        _ => (lease.mul_f64(T1), lease.mul_f64(T2)),
+    };
+    let t1 = spread(t1, 0.95..1.0, rng).max(SHORTEST_CYCLE);
+    Ok(LeaseTime::Finite {
+        lease,
+        t1,
+        t2: t2.max(t1),
+    })
+}
+
+/// The prefix length of option 1; without the option that of the address's class (RFC 950).
+fn prefix(reply: &Reply) -> Result<u8, Unusable> {
+    match (
+        reply.options.raw(OptionCode::SubnetMask),
+        reply.yiaddr.octets()[0],
+    ) {
+        (Some(_), _) => {
+            let mask = reply
+                .options
+                .address(OptionCode::SubnetMask)
+                .ok_or(Unusable::Mask)?;
+            ipnet::ipv4_mask_to_prefix(mask)
+                .ok()
+                .filter(|prefix| *prefix > 0)
+                .ok_or(Unusable::Mask)
+        }
+        (None, 0..=127) => Ok(8),
+        (None, 128..=191) => Ok(16),
+        (None, 192..) => Ok(24),
+    }
+}
+
+/// Whether one host can have the address, alone and for good.
+fn is_host(address: Ipv4Addr) -> bool {
+    let is_reserved = address.octets()[0] == 0 || address.octets()[0] >= 240;
+    !(is_reserved || address.is_loopback() || address.is_multicast() || address.is_link_local())
+}
+
+/// Whether it is neither the subnet's own address nor its broadcast address, where it has those.
+fn is_for_a_host(address: Ipv4Net) -> bool {
+    let is_named =
+        address.prefix_len() < 31 && [address.network(), address.broadcast()].contains(&address.addr());
+    is_host(address.addr()) && !is_named
+}
+
+/// Whether a server may tell us how to get there: not into ourselves, nor where nobody is (CVE-2024-3661).
+fn is_routable(destination: Ipv4Net) -> bool {
+    let first = destination.network();
+    destination.prefix_len() == 0 || !(first.is_loopback() || first.is_multicast() || first.is_link_local())
+}

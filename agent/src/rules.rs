@@ -1,0 +1,76 @@
+//! Brings the rules about that the spec asks for, one transaction after another; the last spec wins.
+
+use std::{future, pin::Pin};
+
+use landfall_api::{Forward, InterfaceName, Spec};
+use tracing::warn;
+
+use crate::nat::{self, NftError};
+
+/// The forwards that are in force from now on, or why they are not.
+pub type Applied = Result<Vec<Forward>, NftError>;
+
+/// The rules in the kernel, and those on their way there.
+pub struct Rules {
+    uplink: InterfaceName,
+    state: State,
+    wanted: Option<Vec<Forward>>,
+    transaction: Option<Pin<Box<dyn Future<Output = Applied>>>>,
+}
+
+/// Whether a transaction has ever succeeded.
+enum State {
+    Absent,
+    InForce,
+}
+
+impl Rules {
+    /// The rules that `spec` asks for; none of them are in force yet.
+    pub fn new(spec: &Spec) -> Self {
+        let wanted = Some(spec.forward().to_vec());
+        Self {
+            uplink: spec.interface.clone(),
+            state: State::Absent,
+            wanted,
+            transaction: None,
+        }
+    }
+
+    /// Asks for these forwards, instead of any others that were asked for.
+    pub fn want(&mut self, forward: Vec<Forward>) {
+        self.wanted = Some(forward);
+    }
+
+    /// Whether there are rules in the kernel.
+    pub fn are_in_force(&self) -> bool {
+        matches!(self.state, State::InForce)
+    }
+
+    /// Waits for the next transaction to end. Cancel-safe.
+    pub async fn applied(&mut self) -> Applied {
+        if self.transaction.is_none()
+            && let Some(forward) = self.wanted.take()
+        {
+            let ruleset = nat::ruleset(&self.uplink, &forward);
+            self.transaction = Some(Box::pin(async { nat::apply(ruleset).await.map(|()| forward) }));
+        }
+        let Some(transaction) = &mut self.transaction else {
+            return future::pending().await;
+        };
+        let applied = transaction.await;
+        self.transaction = None;
+        if applied.is_ok() {
+            self.state = State::InForce;
+        }
+        applied
+    }
+
+    /// Takes them out of the kernel, as far as that is possible.
+    pub async fn remove(self) {
+        if self.are_in_force()
+            && let Err(error) = nat::remove().await
+        {
+            warn!(%error, "the rules stay behind");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The only loop: waits for whatever comes first, and does what follows from it.
+
+use std::{io, process::ExitCode};
+
+use landfall_api::{Address, Event, Spec};
+use thiserror::Error;
+use tokio::{
+    select,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tracing::{info, warn};
+
+use crate::{
+    clock::Instant,
+    input::{Input, InputError},
+    nat::NftError,
+    reporter::Reporter,
+    rules::{Applied, Rules},
+    uplink::{Uplink, UplinkError},
+};
+
+/// Why the agent ends before it is asked to.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The runtime needs epoll and an event descriptor.
+    #[error("cannot start: the kernel gives no event queue")]
+    Runtime(#[source] io::Error),
+    /// Signals could not be caught.
+    #[error("cannot catch signals")]
+    Signals(#[source] io::Error),
+    /// Nothing says what to do.
+    #[error("standard input ended without a spec; write one YAML document to it (docs/spec.md)")]
+    NoSpec,
+    /// The first spec is none.
+    #[error("the spec is refused")]
+    Spec(#[source] InputError),
+    /// The first rules could not be made.
+    #[error("cannot install the forwards")]
+    Rules(#[source] NftError),
+    /// The uplink could not be used.
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
+}
+
+impl Error {
+    /// The documented exit code (`docs/report.md`).
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Runtime(_) | Self::Signals(_) => 1,
+            Self::NoSpec | Self::Spec(_) => 2,
+            Self::Rules(_) | Self::Uplink(_) => 3,
+        })
+    }
+}
+
+/// Does the agent's work until a signal asks it to stop. `started` is when the process did.
+///
+/// # Errors
+/// If the first spec is none, or the kernel refuses what the work needs.
+pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
+    reporter.report(Event::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    let mut stop = Stop::new().map_err(Error::Signals)?;
+    let mut input = Input::new();
+    let spec = select! {
+        () = stop.asked() => return Ok(()),
+        spec = input.next() => spec.ok_or(Error::NoSpec)?.map_err(Error::Spec)?,
+    };
+    let Address::Dhcp(dhcp) = spec.address.clone();
+    let mut rules = Rules::new(&spec);
+    let mut uplink = Uplink::watch(spec.interface.clone(), dhcp, started, reporter).await?;
+    loop {
+        select! {
+            () = stop.asked() => break,
+            replacement = input.replacement() => replace(&mut rules, &spec, replacement, reporter),
+            applied = rules.applied() => report(applied, &rules, reporter)?,
+            happening = uplink.next() => uplink.handle(happening?).await?,
+        }
+    }
+    uplink.stop().await?;
+    rules.remove().await;
+    Ok(())
+}
+
+/// Takes the forwards of a new spec, if nothing else in it differs.
+fn replace(rules: &mut Rules, spec: &Spec, replacement: Result<Spec, InputError>, reporter: &Reporter) {
+    let message = match replacement {
+        Ok(new) if new.interface == spec.interface && new.address == spec.address => {
+            return rules.want(new.forward().to_vec());
+        }
+        Ok(_) => "interface and address cannot change while the agent runs; start another one".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("the new spec is refused, the old one stays: {message}");
+    warn!("{message}");
+    reporter.report(Event::Warning { message });
+}
+
+/// Says which rules are in force. The first ones must be; later ones may be refused, then the old ones stay.
+fn report(applied: Applied, rules: &Rules, reporter: &Reporter) -> Result<(), Error> {
+    match applied {
+        Ok(forward) => {
+            info!(forwards = forward.len(), "forwarding");
+            reporter.report(Event::Forwarding { forward });
+        }
+        Err(error) if rules.are_in_force() => {
+            let message = format!("the new forwards are refused, the old ones stay: {error}");
+            warn!("{message}");
+            reporter.report(Event::Warning { message });
+        }
+        Err(error) => return Err(Error::Rules(error)),
+    }
+    Ok(())
+}
+
+/// The signals that ask to stop.
+struct Stop {
+    term: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        select! {
+            _ = self.term.recv() => {},
+            _ = self.interrupt.recv() => {},
+        }
+    }
+}
