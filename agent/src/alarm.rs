@@ -22,10 +22,7 @@ impl Alarm {
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?;
-        Ok(Self {
-            timer: Polled::new(timer)?,
-            set_to: None,
-        })
+        Ok(Self { timer: Polled::new(timer)?, set_to: None })
     }
 
     /// Makes it ring at `instant`, at once if that has passed; never if there is none.
@@ -40,9 +37,7 @@ impl Alarm {
             // An absolute time of zero would disarm the timer.
             Some(instant) => {
                 let at = TimeSpec::from_duration(instant.since_boot()).max(TimeSpec::new(0, 1));
-                self.timer
-                    .get()
-                    .set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+                self.timer.get().set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
             }
             None => self.timer.get().unset()?,
         }
@@ -55,10 +50,7 @@ impl Alarm {
     /// # Errors
     /// If the timer cannot be read.
     pub async fn ring(&mut self) -> io::Result<()> {
-        let rung = self
-            .timer
-            .read(|timer| timer.wait().map_err(io::Error::from))
-            .await;
+        let rung = self.timer.read(|timer| timer.wait().map_err(io::Error::from)).await;
         self.set_to = None;
         rung
     }

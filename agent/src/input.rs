@@ -31,23 +31,14 @@ pub struct Input {
 impl Input {
     /// Standard input from here on.
     pub fn new() -> Self {
-        Self {
-            stdin: stdin(),
-            documents: Documents::default(),
-            unread: VecDeque::new(),
-            is_at_end: false,
-        }
+        Self { stdin: stdin(), documents: Documents::default(), unread: VecDeque::new(), is_at_end: false }
     }
 
     /// The next spec; none at the end of input. Cancel-safe.
     pub async fn next(&mut self) -> Option<Result<Spec, InputError>> {
         loop {
             if let Some(document) = self.unread.pop_front() {
-                return Some(
-                    document
-                        .map_err(InputError::from)
-                        .and_then(|text| Ok(Spec::from_yaml(&text)?)),
-                );
+                return Some(document.map_err(InputError::from).and_then(|text| Ok(Spec::from_yaml(&text)?)));
             }
             if self.is_at_end {
                 return None;
@@ -57,12 +48,11 @@ impl Input {
     }
 
     /// The next spec, however long it takes: the end of input changes nothing. Cancel-safe.
+    ///
+    /// # Errors
+    /// If what came is none.
     pub async fn replacement(&mut self) -> Result<Spec, InputError> {
-        if let Some(result) = self.next().await {
-            result
-        } else {
-            future::pending().await
-        }
+        if let Some(result) = self.next().await { result } else { future::pending().await }
     }
 
     async fn read(&mut self) {

@@ -80,11 +80,7 @@ impl PortRange {
     /// # Errors
     /// If `last` comes before `first`.
     pub fn new(first: NonZeroU16, last: NonZeroU16) -> Result<Self, PortRangeError> {
-        if first <= last {
-            Ok(Self { first, last })
-        } else {
-            Err(PortRangeError::Backwards { first, last })
-        }
+        if first <= last { Ok(Self { first, last }) } else { Err(PortRangeError::Backwards { first, last }) }
     }
 
     /// The first port.
@@ -120,10 +116,7 @@ impl PortRange {
 
 impl From<NonZeroU16> for PortRange {
     fn from(port: NonZeroU16) -> Self {
-        Self {
-            first: port,
-            last: port,
-        }
+        Self { first: port, last: port }
     }
 }
 
@@ -134,10 +127,7 @@ impl FromStr for PortRange {
         let not_a_port = || PortRangeError::NotAPort(text.escape_debug().to_string());
         let port = |digits: &str| {
             let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            is_number
-                .then(|| digits.parse().ok())
-                .flatten()
-                .ok_or_else(not_a_port)
+            is_number.then(|| digits.parse().ok()).flatten().ok_or_else(not_a_port)
         };
         match text.split_once('-') {
             Some((first, last)) => Self::new(port(first)?, port(last)?),
@@ -265,15 +255,11 @@ impl Forward {
     /// If the destination names more ports than the public range has, or fewer.
     pub fn new(protocol: Protocol, port: PortRange, to: Destination) -> Result<Self, ForwardError> {
         match to.port {
-            Some(private) if private.count() != port.count() => Err(ForwardError::SizesDiffer {
-                public: port,
-                private,
-            }),
+            Some(private) if private.count() != port.count() => {
+                Err(ForwardError::SizesDiffer { public: port, private })
+            }
             private => {
-                let to = Destination {
-                    port: private.filter(|private| *private != port),
-                    ..to
-                };
+                let to = Destination { port: private.filter(|private| *private != port), ..to };
                 Ok(Self { protocol, port, to })
             }
         }
@@ -336,27 +322,19 @@ mod tests {
 
     #[test]
     fn a_bad_port_is_named() {
-        for bad in [
-            "0", "65536", "x", "", "-1", "80-", "-80", "+80", "80-65536", "0-80", "8 0",
-        ] {
+        for bad in ["0", "65536", "x", "", "-1", "80-", "-80", "+80", "80-65536", "0-80", "8 0"] {
             let error = bad.parse::<PortRange>().expect_err(bad);
             assert_eq!(error, PortRangeError::NotAPort(bad.to_owned()));
         }
         let error = "90-80".parse::<PortRange>().expect_err("backwards");
-        assert_eq!(
-            error.to_string(),
-            "the range 90-80 ends before it begins; write 80-90"
-        );
+        assert_eq!(error.to_string(), "the range 90-80 ends before it begins; write 80-90");
     }
 
     #[test]
     fn a_range_leads_to_as_many_ports() {
         let address = Ipv4Addr::new(172, 17, 0, 2);
         let range = |text: &str| text.parse::<PortRange>().expect(text);
-        let to = |port: &str| Destination {
-            address,
-            port: Some(range(port)),
-        };
+        let to = |port: &str| Destination { address, port: Some(range(port)) };
         let forward = Forward::new(Protocol::Tcp, range("8000-8001"), to("80-81")).expect("two to two");
         assert_eq!(forward.to_string(), "8000-8001/tcp -> 172.17.0.2:80-81");
         let error = Forward::new(Protocol::Tcp, range("8000-8002"), to("80-81")).expect_err("three to two");
@@ -368,20 +346,14 @@ mod tests {
 
     #[test]
     fn the_same_private_port_is_no_remap() {
-        let to = Destination {
-            address: Ipv4Addr::LOCALHOST,
-            port: Some("80".parse().expect("a port")),
-        };
+        let to = Destination { address: Ipv4Addr::LOCALHOST, port: Some("80".parse().expect("a port")) };
         let forward = Forward::new(Protocol::Tcp, "80".parse().expect("a port"), to).expect("one to one");
         assert_eq!(forward.to().port, None);
     }
 
     #[test]
     fn forwards_overlap_within_a_protocol_only() {
-        let to = Destination {
-            address: Ipv4Addr::LOCALHOST,
-            port: None,
-        };
+        let to = Destination { address: Ipv4Addr::LOCALHOST, port: None };
         let forward =
             |protocol, port: &str| Forward::new(protocol, port.parse().expect(port), to).expect(port);
         let range = forward(Protocol::Tcp, "80-90");

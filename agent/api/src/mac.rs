@@ -81,14 +81,9 @@ mod tests {
 
     #[test]
     fn anything_but_six_octets_is_refused() {
-        for bad in [
-            "",
-            "02:42",
-            "02:42:ac:11:00",
-            "02:42:ac:11:00:02:03",
-            "02-42-ac-11-00-02",
-            "+2:42:ac:11:00:02",
-        ] {
+        for bad in
+            ["", "02:42", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "02-42-ac-11-00-02", "+2:42:ac:11:00:02"]
+        {
             assert!(bad.parse::<MacAddr>().is_err(), "{bad:?} was accepted");
         }
     }

@@ -58,11 +58,7 @@ macro_rules! name {
             type Error = NameError;
 
             fn try_from(text: String) -> Result<Self, NameError> {
-                if $is_valid(&text) {
-                    Ok(Self(text))
-                } else {
-                    Err($error(text.escape_debug().to_string()))
-                }
+                if $is_valid(&text) { Ok(Self(text)) } else { Err($error(text.escape_debug().to_string())) }
             }
         }
 
@@ -110,18 +106,7 @@ mod tests {
         for good in ["web", "web-1", "1web", "web.example.org", &"a".repeat(63)] {
             assert!(good.parse::<HostName>().is_ok(), "{good:?} was refused");
         }
-        for bad in [
-            "",
-            "-web",
-            "web-",
-            "we_b",
-            "web.",
-            ".web",
-            "a..b",
-            "wéb",
-            "$(id)",
-            &"a".repeat(64),
-        ] {
+        for bad in ["", "-web", "web-", "we_b", "web.", ".web", "a..b", "wéb", "$(id)", &"a".repeat(64)] {
             assert!(bad.parse::<HostName>().is_err(), "{bad:?} was accepted");
         }
     }
@@ -129,9 +114,6 @@ mod tests {
     #[test]
     fn a_refused_name_is_shown_without_its_control_characters() {
         let error = "a\u{1b}[2J".parse::<HostName>().expect_err("not a host name");
-        assert!(
-            error.to_string().starts_with("'a\\u{1b}[2J' is no host name"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("'a\\u{1b}[2J' is no host name"), "{error}");
     }
 }

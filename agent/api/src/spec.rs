@@ -95,11 +95,7 @@ impl Spec {
     ) -> Result<Self, (Forward, Forward)> {
         match first_overlap(&forward) {
             Some((later, earlier)) => Err((forward[later], forward[earlier])),
-            None => Ok(Self {
-                interface,
-                address,
-                forward,
-            }),
+            None => Ok(Self { interface, address, forward }),
         }
     }
 
@@ -110,28 +106,12 @@ impl Spec {
     pub fn from_yaml(text: &str) -> Result<Self, SpecError> {
         let document: Document<Spanned<u32>, Spanned<Forward>> =
             serde_yaml::from_str(text).map_err(|error| SpecError::Syntax(Box::new(error)))?;
-        let Spanned {
-            value: version,
-            referenced: place,
-            ..
-        } = document.version;
+        let Spanned { value: version, referenced: place, .. } = document.version;
         if version != VERSION {
-            return Err(SpecError::Version {
-                version,
-                line: place.line(),
-                column: place.column(),
-            });
+            return Err(SpecError::Version { version, line: place.line(), column: place.column() });
         }
-        let places: Vec<Location> = document
-            .forward
-            .iter()
-            .map(|forward| forward.referenced)
-            .collect();
-        let forward: Vec<Forward> = document
-            .forward
-            .into_iter()
-            .map(|forward| forward.value)
-            .collect();
+        let places: Vec<Location> = document.forward.iter().map(|forward| forward.referenced).collect();
+        let forward: Vec<Forward> = document.forward.into_iter().map(|forward| forward.value).collect();
         match first_overlap(&forward) {
             Some((later, earlier)) => Err(SpecError::Overlap {
                 later: Box::new(forward[later]),
@@ -139,11 +119,7 @@ impl Spec {
                 line: places[later].line(),
                 column: places[later].column(),
             }),
-            None => Ok(Self {
-                interface: document.interface,
-                address: document.address,
-                forward,
-            }),
+            None => Ok(Self { interface: document.interface, address: document.address, forward }),
         }
     }
 
@@ -168,8 +144,6 @@ impl Spec {
 fn first_overlap(forward: &[Forward]) -> Option<(usize, usize)> {
     let mut order: Vec<usize> = (0..forward.len()).collect();
     order.sort_by_key(|&i| (forward[i].protocol(), forward[i].port()));
-    let overlap = order
-        .windows(2)
-        .find(|pair| forward[pair[0]].overlaps(&forward[pair[1]]))?;
+    let overlap = order.windows(2).find(|pair| forward[pair[0]].overlaps(&forward[pair[1]]))?;
     Some((overlap[0].max(overlap[1]), overlap[0].min(overlap[1])))
 }

@@ -21,14 +21,9 @@ fn an_event_of_a_later_version_is_unknown_and_not_an_error() {
 
 #[test]
 fn what_is_no_report_is_refused() {
-    for line in [
-        "",
-        "{",
-        "null",
-        "[]",
-        r#"{"event":"started"}"#,
-        r#"{"time":"now","event":"started","version":"1"}"#,
-    ] {
+    for line in
+        ["", "{", "null", "[]", r#"{"event":"started"}"#, r#"{"time":"now","event":"started","version":"1"}"#]
+    {
         assert!(Report::from_line(line).is_err(), "{line:?} was accepted");
     }
 }

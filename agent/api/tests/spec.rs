@@ -24,11 +24,7 @@ fn a_spec_is_read_as_it_is_written() {
     let forward: Vec<String> = spec.forward().iter().map(ToString::to_string).collect();
     assert_eq!(
         forward,
-        [
-            "80/tcp -> 172.17.0.2",
-            "53/udp -> 172.17.0.2:5353",
-            "8000-8001/tcp -> 172.17.0.2:9000-9001"
-        ]
+        ["80/tcp -> 172.17.0.2", "53/udp -> 172.17.0.2:5353", "8000-8001/tcp -> 172.17.0.2:9000-9001"]
     );
     assert_eq!(Spec::from_yaml(&spec.to_yaml()).expect("our own writing"), spec);
 }
@@ -46,76 +42,28 @@ fn only_the_interface_and_the_address_are_required() {
 #[test]
 fn every_error_names_its_line_and_column() {
     let cases = [
-        (
-            "unknown key",
-            SPEC.replace("interface:", "iface:"),
-            "line 2 column 1",
-        ),
-        (
-            "duplicate key",
-            SPEC.replace("address:", "interface: lan1\naddress:"),
-            "line 3 column 1",
-        ),
+        ("unknown key", SPEC.replace("interface:", "iface:"), "line 2 column 1"),
+        ("duplicate key", SPEC.replace("address:", "interface: lan1\naddress:"), "line 3 column 1"),
         ("bad interface", SPEC.replace("lan0", "lan/0"), "line 2 column 12"),
         ("bad host name", SPEC.replace("web", "we_b"), "line 4 column 20"),
-        (
-            "unknown address",
-            SPEC.replace("dhcp", "magic"),
-            "line 4 column 3",
-        ),
-        (
-            "port 0",
-            SPEC.replace("port: 80,", "port: 0,"),
-            "line 6 column 27",
-        ),
-        (
-            "port 65536",
-            SPEC.replace("port: 80,", "port: 65536,"),
-            "line 6 column 27",
-        ),
-        (
-            "negative port",
-            SPEC.replace("port: 80,", "port: -1,"),
-            "line 6 column 27",
-        ),
+        ("unknown address", SPEC.replace("dhcp", "magic"), "line 4 column 3"),
+        ("port 0", SPEC.replace("port: 80,", "port: 0,"), "line 6 column 27"),
+        ("port 65536", SPEC.replace("port: 80,", "port: 65536,"), "line 6 column 27"),
+        ("negative port", SPEC.replace("port: 80,", "port: -1,"), "line 6 column 27"),
         ("bad protocol", SPEC.replace("udp", "icmp"), "line 7 column 16"),
-        (
-            "bad address",
-            SPEC.replace("172.17.0.2:5353", "172.17.0:5353"),
-            "line 7 column 35",
-        ),
-        (
-            "backwards",
-            SPEC.replace("8000-8001", "8001-8000"),
-            "line 8 column 27",
-        ),
-        (
-            "unknown key of a forward",
-            SPEC.replace("port: 80,", "ports: 80,"),
-            "line 6 column 21",
-        ),
+        ("bad address", SPEC.replace("172.17.0.2:5353", "172.17.0:5353"), "line 7 column 35"),
+        ("backwards", SPEC.replace("8000-8001", "8001-8000"), "line 8 column 27"),
+        ("unknown key of a forward", SPEC.replace("port: 80,", "ports: 80,"), "line 6 column 21"),
         ("tab", SPEC.replace("  dhcp", "\tdhcp"), "line 4 column 2"),
         ("two documents", format!("{SPEC}---\n{SPEC}"), "line 10 column 1"),
-        (
-            "version",
-            SPEC.replace("version: 1", "version: 2"),
-            "line 1 column 10",
-        ),
+        ("version", SPEC.replace("version: 1", "version: 2"), "line 1 column 10"),
         (
             "overlap",
             SPEC.replace("8000-8001, to: \"172.17.0.2:9000-9001\"", "79-81, to: 172.17.0.3"),
             "line 8 column 5",
         ),
-        (
-            "sizes differ",
-            SPEC.replace("9000-9001", "9000"),
-            "line 8 column 5",
-        ),
-        (
-            "missing key",
-            SPEC.replace("interface: lan0\n", ""),
-            "line 4 column 1",
-        ),
+        ("sizes differ", SPEC.replace("9000-9001", "9000"), "line 8 column 5"),
+        ("missing key", SPEC.replace("interface: lan0\n", ""), "line 4 column 1"),
     ];
     for (name, text, place) in cases {
         assert_ne!(text, SPEC, "{name}: the case changes nothing");
@@ -126,10 +74,7 @@ fn every_error_names_its_line_and_column() {
 
 #[test]
 fn an_overlap_names_both_forwards() {
-    let text = SPEC
-        .replace("port: 53", "port: 53-60")
-        .replace("udp", "tcp")
-        .replace("80,", "60,");
+    let text = SPEC.replace("port: 53", "port: 53-60").replace("udp", "tcp").replace("80,", "60,");
     let text = text.replace("\"172.17.0.2:5353\"", "172.17.0.3");
     assert_eq!(
         refused(&text),
@@ -154,8 +99,5 @@ fn ten_thousand_forwards_are_read() {
     for port in 1..=10_000 {
         writeln!(text, "  - {{protocol: tcp, port: {port}, to: 172.17.0.2}}").expect("a string grows");
     }
-    assert_eq!(
-        Spec::from_yaml(&text).expect("many forwards").forward().len(),
-        10_000
-    );
+    assert_eq!(Spec::from_yaml(&text).expect("many forwards").forward().len(), 10_000);
 }

@@ -56,16 +56,7 @@ impl Client {
     /// Sends the first DISCOVER of a transaction.
     pub(super) fn discover(&self, search: Search, context: &mut Context<'_>) -> Step {
         let xid = context.rng.random();
-        self.send_discover(
-            Selecting {
-                xid,
-                sent: 0,
-                secs: 0,
-                at: context.now,
-                search,
-            },
-            context,
-        )
+        self.send_discover(Selecting { xid, sent: 0, secs: 0, at: context.now, search }, context)
     }
 
     /// Nobody has made an offer.
@@ -77,12 +68,7 @@ impl Client {
     }
 
     fn send_discover(&self, selecting: Selecting, context: &mut Context<'_>) -> Step {
-        let Selecting {
-            xid,
-            sent,
-            mut search,
-            ..
-        } = selecting;
+        let Selecting { xid, sent, mut search, .. } = selecting;
         let secs = search.secs(context.now);
         search.discovered();
         let selecting = Selecting {
@@ -117,12 +103,7 @@ impl Client {
             Err(ignored) => return (State::Selecting(selecting), vec![Action::Ignore(ignored)]),
         };
         let reply_by = selecting.reply();
-        let Selecting {
-            xid,
-            secs,
-            mut search,
-            ..
-        } = selecting;
+        let Selecting { xid, secs, mut search, .. } = selecting;
         search.offered(reply);
         let requesting = Requesting {
             xid,
@@ -206,11 +187,7 @@ impl Client {
 
 impl Selecting {
     fn reply(&self) -> ReplyBy {
-        if self.sent < FIRST_BY_BROADCAST {
-            ReplyBy::Unicast
-        } else {
-            ReplyBy::Broadcast
-        }
+        if self.sent < FIRST_BY_BROADCAST { ReplyBy::Unicast } else { ReplyBy::Broadcast }
     }
 
     fn judge(&self, reply: &Reply, from: MacAddr, context: &mut Context<'_>) -> Result<Lease, Ignored> {
@@ -241,11 +218,7 @@ impl Requesting {
 }
 
 pub(super) fn of_transaction(reply: &Reply, xid: u32) -> Result<(), Ignored> {
-    if reply.xid == xid {
-        Ok(())
-    } else {
-        Err(Ignored::OtherTransaction)
-    }
+    if reply.xid == xid { Ok(()) } else { Err(Ignored::OtherTransaction) }
 }
 
 pub(super) fn usable(
@@ -259,11 +232,6 @@ pub(super) fn usable(
 
 /// From nowhere to everybody: there is no address yet.
 fn broadcast(message: &Request) -> Action {
-    let delivery = Delivery::Broadcast {
-        source: Ipv4Addr::UNSPECIFIED,
-    };
-    Action::Send(Transmission {
-        delivery,
-        message: message.encode(),
-    })
+    let delivery = Delivery::Broadcast { source: Ipv4Addr::UNSPECIFIED };
+    Action::Send(Transmission { delivery, message: message.encode() })
 }

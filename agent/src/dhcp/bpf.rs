@@ -22,18 +22,9 @@ pub(super) fn replies_for(mac: MacAddr) -> Vec<SockFilter> {
     let checks = [
         Check::equal(BPF_H | BPF_ABS, 12, 0x0800),
         Check::equal(BPF_B | BPF_ABS, 23, 17),
-        Check {
-            load: BPF_H | BPF_ABS,
-            at: 20,
-            mask: None,
-            jump: BPF_JSET,
-            value: 0x3fff,
-        },
+        Check { load: BPF_H | BPF_ABS, at: 20, mask: None, jump: BPF_JSET, value: 0x3fff },
         Check::equal(BPF_H | BPF_IND, UDP + 2, CLIENT_PORT.into()),
-        Check {
-            mask: Some(0xffff_ff00),
-            ..Check::equal(BPF_W | BPF_IND, BOOTP, 0x0201_0600)
-        },
+        Check { mask: Some(0xffff_ff00), ..Check::equal(BPF_W | BPF_IND, BOOTP, 0x0201_0600) },
         Check::equal(BPF_W | BPF_IND, BOOTP + 28, u32::from_be_bytes([a, b, c, d])),
         Check::equal(BPF_H | BPF_IND, BOOTP + 32, u32::from_be_bytes([0, 0, e, f])),
         Check::equal(BPF_W | BPF_IND, BOOTP + 236, 0x6382_5363),
@@ -62,13 +53,7 @@ struct Check {
 
 impl Check {
     fn equal(load: u32, at: u32, value: u32) -> Self {
-        Self {
-            load,
-            at,
-            mask: None,
-            jump: BPF_JEQ,
-            value,
-        }
+        Self { load, at, mask: None, jump: BPF_JEQ, value }
     }
 
     fn instructions(self) -> Vec<SockFilter> {
@@ -76,12 +61,7 @@ impl Check {
         program.extend(self.mask.map(|mask| statement(BPF_ALU | BPF_AND | BPF_K, mask)));
         // Over the `drop` if equal; into it if any bit is set.
         let (if_true, if_false) = if self.jump == BPF_JEQ { (1, 0) } else { (0, 1) };
-        program.push(SockFilter::new(
-            code(BPF_JMP | self.jump | BPF_K),
-            if_true,
-            if_false,
-            self.value,
-        ));
+        program.push(SockFilter::new(code(BPF_JMP | self.jump | BPF_K), if_true, if_false, self.value));
         program.push(statement(BPF_RET | BPF_K, 0));
         program
     }

@@ -119,10 +119,7 @@ pub struct Client {
 impl Client {
     /// A client that waits for its link.
     pub fn new(identity: Identity) -> Self {
-        Self {
-            identity,
-            state: State::Idle,
-        }
+        Self { identity, state: State::Idle }
     }
 
     /// The lease it holds.
@@ -206,12 +203,7 @@ impl Client {
             DhcpOption::MaxMessageSize(self.identity.mtu.max(SMALLEST_MESSAGE)),
             DhcpOption::ParameterRequestList(PARAMETERS.to_vec()),
         ];
-        options.extend(
-            self.identity
-                .hostname
-                .as_ref()
-                .map(|name| DhcpOption::Hostname(name.to_string())),
-        );
+        options.extend(self.identity.hostname.as_ref().map(|name| DhcpOption::Hostname(name.to_string())));
         options
     }
 }

@@ -62,8 +62,7 @@ pub fn decode(frame: &[u8], checksum: Checksum) -> Result<(&[u8], MacAddr), Fram
     }
     let is_checked = checksum == Checksum::Ready && udp.checksum() != 0;
     let computed =
-        udp.to_header()
-            .calc_checksum_ipv4_raw(header.source(), header.destination(), udp.payload());
+        udp.to_header().calc_checksum_ipv4_raw(header.source(), header.destination(), udp.payload());
     if is_checked && computed != Ok(udp.checksum()) {
         return Err(FrameError::Checksum);
     }
@@ -76,9 +75,7 @@ pub fn encode(from: (MacAddr, Ipv4Addr), to: (MacAddr, Ipv4Addr), message: &[u8]
         .ipv4(from.1.octets(), to.1.octets(), TIME_TO_LIVE)
         .udp(CLIENT_PORT, SERVER_PORT);
     let mut frame = Vec::with_capacity(packet.size(message.len()));
-    packet
-        .write(&mut frame, message)
-        .expect("a message is shorter than a datagram may be");
+    packet.write(&mut frame, message).expect("a message is shorter than a datagram may be");
     frame
 }
 
@@ -91,9 +88,8 @@ mod tests {
 
     /// A reply, built independently of `encode`.
     fn reply(payload: &[u8]) -> Vec<u8> {
-        let packet = PacketBuilder::ethernet2(THEIRS.0, OURS.0)
-            .ipv4([10, 0, 0, 1], [10, 0, 0, 50], 64)
-            .udp(67, 68);
+        let packet =
+            PacketBuilder::ethernet2(THEIRS.0, OURS.0).ipv4([10, 0, 0, 1], [10, 0, 0, 50], 64).udp(67, 68);
         let mut frame = Vec::new();
         packet.write(&mut frame, payload).expect("short");
         frame
@@ -133,10 +129,7 @@ mod tests {
         for udp_length in 0..8 {
             let mut frame = good.clone();
             frame[38..40].copy_from_slice(&[0, udp_length]);
-            assert!(
-                decode(&frame, Checksum::NotReady).is_err(),
-                "UDP length {udp_length}"
-            );
+            assert!(decode(&frame, Checksum::NotReady).is_err(), "UDP length {udp_length}");
         }
     }
 
@@ -158,18 +151,10 @@ mod tests {
 
     #[test]
     fn a_request_goes_from_68_to_67() {
-        let frame = encode(
-            (OURS, Ipv4Addr::UNSPECIFIED),
-            (MacAddr::BROADCAST, Ipv4Addr::BROADCAST),
-            b"hello",
-        );
+        let frame =
+            encode((OURS, Ipv4Addr::UNSPECIFIED), (MacAddr::BROADCAST, Ipv4Addr::BROADCAST), b"hello");
         let packet = etherparse::SlicedPacket::from_ethernet(&frame).expect("our own frame");
-        let Some(etherparse::TransportSlice::Udp(udp)) = packet.transport else {
-            panic!("no UDP")
-        };
-        assert_eq!(
-            (udp.source_port(), udp.destination_port(), udp.payload()),
-            (68, 67, &b"hello"[..])
-        );
+        let Some(etherparse::TransportSlice::Udp(udp)) = packet.transport else { panic!("no UDP") };
+        assert_eq!((udp.source_port(), udp.destination_port(), udp.payload()), (68, 67, &b"hello"[..]));
     }
 }

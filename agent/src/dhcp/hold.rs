@@ -43,9 +43,7 @@ impl Extending {
             Asking::ItsServer => self.lease.rebinding(),
             Asking::AnyServer => None,
         };
-        turn.into_iter()
-            .chain(self.lease.expiry())
-            .fold(self.at, Instant::min)
+        turn.into_iter().chain(self.lease.expiry()).fold(self.at, Instant::min)
     }
 
     /// What a reply says.
@@ -89,16 +87,8 @@ impl Client {
         if extending.asking == Asking::ItsServer && has_passed(extending.lease.rebinding()) {
             let xid = context.rng.random();
             let Extending { lease, .. } = extending;
-            return self.ask(
-                Extending {
-                    lease,
-                    asking: Asking::AnyServer,
-                    xid,
-                    began: now,
-                    at: now,
-                },
-                context,
-            );
+            return self
+                .ask(Extending { lease, asking: Asking::AnyServer, xid, began: now, at: now }, context);
         }
         self.ask(extending, context)
     }
@@ -107,16 +97,9 @@ impl Client {
         let lease = &extending.lease;
         let (delivery, end) = match extending.asking {
             Asking::ItsServer => (Delivery::Unicast { to: lease.server }, lease.rebinding()),
-            Asking::AnyServer => (
-                Delivery::Broadcast {
-                    source: lease.address.addr(),
-                },
-                lease.expiry(),
-            ),
+            Asking::AnyServer => (Delivery::Broadcast { source: lease.address.addr() }, lease.expiry()),
         };
-        let remaining = end
-            .map(|end| end.saturating_duration_since(context.now))
-            .unwrap_or_default();
+        let remaining = end.map(|end| end.saturating_duration_since(context.now)).unwrap_or_default();
         let secs = context.now.saturating_duration_since(extending.began).as_secs();
         let message = Request {
             kind: MessageType::Request,
@@ -128,10 +111,7 @@ impl Client {
             options: self.parameters(),
         };
         extending.at = context.now + after_renewal(remaining);
-        let send = Action::Send(Transmission {
-            delivery,
-            message: message.encode(),
-        });
+        let send = Action::Send(Transmission { delivery, message: message.encode() });
         (State::Extending(extending), vec![send])
     }
 
@@ -182,17 +162,7 @@ impl Client {
             mac: self.identity.mac,
             options: vec![DhcpOption::ServerIdentifier(lease.server)],
         };
-        let delivery = Delivery::Frame {
-            source,
-            to: lease.server,
-            mac: lease.server_mac,
-        };
-        vec![
-            Action::Send(Transmission {
-                delivery,
-                message: message.encode(),
-            }),
-            Action::Released(lease),
-        ]
+        let delivery = Delivery::Frame { source, to: lease.server, mac: lease.server_mac };
+        vec![Action::Send(Transmission { delivery, message: message.encode() }), Action::Released(lease)]
     }
 }

@@ -103,19 +103,10 @@ impl Lease {
         Ok(Self {
             address,
             routers: routers.into_iter().filter(|router| is_host(*router)).collect(),
-            routes: routes
-                .into_iter()
-                .filter(|(destination, _)| is_routable(*destination))
-                .collect(),
+            routes: routes.into_iter().filter(|(destination, _)| is_routable(*destination)).collect(),
             dns: reply.options.addresses(OptionCode::DomainNameServer),
-            domain: reply
-                .options
-                .text(OptionCode::DomainName)
-                .and_then(|name| name.parse().ok()),
-            mtu: reply
-                .options
-                .number(OptionCode::InterfaceMtu)
-                .filter(|mtu| *mtu >= SMALLEST_MTU),
+            domain: reply.options.text(OptionCode::DomainName).and_then(|name| name.parse().ok()),
+            mtu: reply.options.number(OptionCode::InterfaceMtu).filter(|mtu| *mtu >= SMALLEST_MTU),
             server,
             server_mac,
             requested,
@@ -159,13 +150,7 @@ fn time(reply: &Reply, rng: &mut dyn Rng) -> Result<LeaseTime, Unusable> {
         Some(seconds) => seconds,
     };
     let lease = Duration::from_secs(seconds.into());
-    let given = |code| {
-        reply
-            .options
-            .number(code)
-            .filter(|t| *t > 0)
-            .map(|t| Duration::from_secs(t.into()))
-    };
+    let given = |code| reply.options.number(code).filter(|t| *t > 0).map(|t| Duration::from_secs(t.into()));
     let (t1, t2) = match (given(OptionCode::Renewal), given(OptionCode::Rebinding)) {
         (Some(t1), Some(t2)) if t1 < t2 && t2 < lease => (t1, t2),
         (Some(t1), None) if t1 < lease.mul_f64(T2) => (t1, lease.mul_f64(T2)),
@@ -173,28 +158,15 @@ fn time(reply: &Reply, rng: &mut dyn Rng) -> Result<LeaseTime, Unusable> {
         _ => (lease.mul_f64(T1), lease.mul_f64(T2)),
     };
     let t1 = spread(t1, 0.95..1.0, rng).max(SHORTEST_CYCLE);
-    Ok(LeaseTime::Finite {
-        lease,
-        t1,
-        t2: t2.max(t1),
-    })
+    Ok(LeaseTime::Finite { lease, t1, t2: t2.max(t1) })
 }
 
 /// The prefix length of option 1; without the option that of the address's class (RFC 950).
 fn prefix(reply: &Reply) -> Result<u8, Unusable> {
-    match (
-        reply.options.raw(OptionCode::SubnetMask),
-        reply.yiaddr.octets()[0],
-    ) {
+    match (reply.options.raw(OptionCode::SubnetMask), reply.yiaddr.octets()[0]) {
         (Some(_), _) => {
-            let mask = reply
-                .options
-                .address(OptionCode::SubnetMask)
-                .ok_or(Unusable::Mask)?;
-            ipnet::ipv4_mask_to_prefix(mask)
-                .ok()
-                .filter(|prefix| *prefix > 0)
-                .ok_or(Unusable::Mask)
+            let mask = reply.options.address(OptionCode::SubnetMask).ok_or(Unusable::Mask)?;
+            ipnet::ipv4_mask_to_prefix(mask).ok().filter(|prefix| *prefix > 0).ok_or(Unusable::Mask)
         }
         (None, 0..=127) => Ok(8),
         (None, 128..=191) => Ok(16),

@@ -31,6 +31,14 @@ pub enum Kind {
     Nak,
 }
 
+impl Kind {
+    /// The kind with this value of option 53, if it is one that a server may send unasked.
+    fn of(value: u8) -> Option<Self> {
+        let kinds = [(MessageType::Offer, Self::Offer), (MessageType::Ack, Self::Ack), (MessageType::Nak, Self::Nak)];
+        kinds.into_iter().find(|(kind, _)| u8::from(*kind) == value).map(|(_, kind)| kind)
+    }
+}
+
 /// A server's message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -100,31 +108,16 @@ impl Reply {
             return Err(Ignored::NoCookie);
         }
         let options = Options::gather(options, &header[108..236], &header[44..108]);
-        let kind = match options.octet(OptionCode::MessageType).map(MessageType::from) {
-            Some(MessageType::Offer) => Kind::Offer,
-            Some(MessageType::Ack) => Kind::Ack,
-            Some(MessageType::Nak) => Kind::Nak,
-            _ => return Err(Ignored::OtherKind),
-        };
-        if options
-            .raw(OptionCode::ClientIdentifier)
-            .is_some_and(|id| id != client_id(mac))
-        {
+        let kind = options.octet(OptionCode::MessageType).and_then(Kind::of).ok_or(Ignored::OtherKind)?;
+        if options.raw(OptionCode::ClientIdentifier).is_some_and(|id| id != client_id(mac)) {
             return Err(Ignored::OtherClient);
         }
-        Ok(Self {
-            kind,
-            xid: u32::from_be_bytes(field(4)),
-            yiaddr: field(16).into(),
-            options,
-        })
+        Ok(Self { kind, xid: u32::from_be_bytes(field(4)), yiaddr: field(16).into(), options })
     }
 
     /// The server's identifier (option 54).
     pub fn server(&self) -> Option<Ipv4Addr> {
-        self.options
-            .address(OptionCode::ServerIdentifier)
-            .filter(|server| !server.is_unspecified())
+        self.options.address(OptionCode::ServerIdentifier).filter(|server| !server.is_unspecified())
     }
 }
 
@@ -172,15 +165,11 @@ impl Request {
         bytes.extend(self.mac.0);
         bytes.resize(236, 0);
         bytes.extend(COOKIE);
-        let first = [
-            DhcpOption::MessageType(self.kind),
-            DhcpOption::ClientIdentifier(client_id(self.mac).to_vec()),
-        ];
+        let first =
+            [DhcpOption::MessageType(self.kind), DhcpOption::ClientIdentifier(client_id(self.mac).to_vec())];
         for option in first.iter().chain(&self.options).chain([&DhcpOption::End]) {
             let mut octets = Vec::new();
-            option
-                .encode(&mut Encoder::new(&mut octets))
-                .expect("our options are short");
+            option.encode(&mut Encoder::new(&mut octets)).expect("our options are short");
             bytes.extend(octets);
         }
         bytes.resize(bytes.len().max(SHORTEST), 0);

@@ -25,12 +25,7 @@ impl Options {
     pub fn gather(options: &[u8], file: &[u8], sname: &[u8]) -> Self {
         let mut gathered = Self::default();
         gathered.walk(options);
-        let overload = gathered
-            .0
-            .get(&OVERLOAD)
-            .and_then(|value| value.first())
-            .copied()
-            .unwrap_or(0);
+        let overload = gathered.0.get(&OVERLOAD).and_then(|value| value.first()).copied().unwrap_or(0);
         // Only what the options field says of the others counts, so that no field can lead to itself.
         if overload & 1 != 0 {
             gathered.walk(file);
@@ -72,50 +67,34 @@ impl Options {
 
     /// A number of 16 or 32 bits, as long as the option has it.
     pub fn number(&self, code: OptionCode) -> Option<u32> {
-        let length = match code {
-            OptionCode::InterfaceMtu => 2,
-            _ => 4,
-        };
-        match self.decode(code, length)? {
-            DhcpOption::InterfaceMtu(number) => Some(number.into()),
-            DhcpOption::AddressLeaseTime(number)
-            | DhcpOption::Renewal(number)
-            | DhcpOption::Rebinding(number) => Some(number),
-            _ => None,
+        use DhcpOption::{AddressLeaseTime, InterfaceMtu, Rebinding, Renewal};
+        if code == OptionCode::InterfaceMtu {
+            let Some(InterfaceMtu(number)) = self.decode(code, 2) else { return None };
+            return Some(number.into());
         }
+        let Some(AddressLeaseTime(number) | Renewal(number) | Rebinding(number)) = self.decode(code, 4) else {
+            return None;
+        };
+        Some(number)
     }
 
     /// An address.
     pub fn address(&self, code: OptionCode) -> Option<Ipv4Addr> {
-        match self.decode(code, 4)? {
-            DhcpOption::SubnetMask(address) | DhcpOption::ServerIdentifier(address) => Some(address),
-            _ => None,
-        }
+        use DhcpOption::{ServerIdentifier, SubnetMask};
+        let Some(SubnetMask(address) | ServerIdentifier(address)) = self.decode(code, 4) else { return None };
+        Some(address)
     }
 
     /// A list of addresses; empty if it is not there or not a list.
     pub fn addresses(&self, code: OptionCode) -> Vec<Ipv4Addr> {
-        let value = self
-            .raw(code)
-            .filter(|value| value.len().is_multiple_of(4))
-            .unwrap_or_default();
-        value
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .copied()
-            .map(Ipv4Addr::from)
-            .collect()
+        let value = self.raw(code).filter(|value| value.len().is_multiple_of(4)).unwrap_or_default();
+        value.as_chunks::<4>().0.iter().copied().map(Ipv4Addr::from).collect()
     }
 
     /// A text, with what is not printable left out: it may come from anybody.
     pub fn text(&self, code: OptionCode) -> Option<String> {
         let text = String::from_utf8_lossy(self.raw(code)?);
-        let text: String = text
-            .trim_end_matches('\0')
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect();
+        let text: String = text.trim_end_matches('\0').chars().filter(|c| !c.is_control()).collect();
         (!text.is_empty()).then_some(text)
     }
 
@@ -127,13 +106,8 @@ impl Options {
             let (significant, tail) = tail.split_at_checked(usize::from(*width).div_ceil(8))?;
             let (router, tail) = tail.split_first_chunk::<4>()?;
             let mut destination = [0; 4];
-            destination
-                .get_mut(..significant.len())?
-                .copy_from_slice(significant);
-            routes.push((
-                Ipv4Net::new(destination.into(), *width).ok()?.trunc(),
-                Ipv4Addr::from(*router),
-            ));
+            destination.get_mut(..significant.len())?.copy_from_slice(significant);
+            routes.push((Ipv4Net::new(destination.into(), *width).ok()?.trunc(), Ipv4Addr::from(*router)));
             rest = tail;
         }
         (1..=MOST_ROUTES).contains(&routes.len()).then_some(routes)
@@ -141,9 +115,7 @@ impl Options {
 
     /// Lets dhcproto decode the one option, if it has the length that its definition gives it.
     fn decode(&self, code: OptionCode, length: u8) -> Option<DhcpOption> {
-        let value = self
-            .raw(code)
-            .filter(|value| value.len() == usize::from(length))?;
+        let value = self.raw(code).filter(|value| value.len() == usize::from(length))?;
         let option = [&[code.into(), length], value].concat();
         DhcpOption::decode(&mut Decoder::new(&option)).ok()
     }

@@ -1,8 +1,6 @@
 //! The three calls on a packet socket for which no crate has a safe function.
-#![expect(
-    unsafe_code,
-    reason = "sockaddr_ll, PACKET_AUXDATA and its control message exist only in libc"
-)]
+#![expect(unsafe_code, reason = "sockaddr_ll, PACKET_AUXDATA and its control message exist only in libc")]
+#![expect(clippy::cast_possible_truncation, reason = "the sizes and constants of libc fit the types of its structures")]
 
 use std::{
     io,
@@ -50,10 +48,7 @@ pub(super) fn enable_auxdata(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// Receives one frame into `buffer`: its length, and whether its checksums are ready. Does not wait.
 pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Checksum)> {
     let mut control = Control([0; 64]);
-    let mut part = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all zeros is a valid msghdr.
     let mut message: libc::msghdr = unsafe { zeroed() };
     message.msg_iov = &raw mut part;

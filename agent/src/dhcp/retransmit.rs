@@ -9,17 +9,15 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(64);
 
 /// After a renewal that nobody answered (RFC 2131, section 4.4.5).
-const SHORTEST_RENEWAL: Duration = Duration::from_secs(60);
+const SHORTEST_RENEWAL: Duration = Duration::from_mins(1);
 
 /// After the first refusal at once, then later and later, so that a server that refuses is not stormed.
-const LONGEST_PENANCE: Duration = Duration::from_secs(300);
+const LONGEST_PENANCE: Duration = Duration::from_mins(5);
 
 /// How long to wait for an OFFER after the `sent`th DISCOVER: doubling, and from the second on spread so wide that a herd
 /// of clients loses its step.
 pub(super) fn after_discover(sent: u32, rng: &mut dyn Rng) -> Duration {
-    let doubled = FIRST
-        .saturating_mul(1 << sent.saturating_sub(1).min(6))
-        .min(LONGEST);
+    let doubled = FIRST.saturating_mul(1 << sent.saturating_sub(1).min(6)).min(LONGEST);
     if sent <= 1 || doubled == LONGEST {
         spread(doubled, 0.9..1.1, rng)
     } else {
@@ -41,9 +39,7 @@ pub(super) fn after_renewal(remaining: Duration) -> Duration {
 pub(super) fn after_refusal(refusals: u32) -> Duration {
     match refusals {
         0 | 1 => Duration::ZERO,
-        _ => FIRST
-            .saturating_mul(1 << (refusals - 2).min(9))
-            .min(LONGEST_PENANCE),
+        _ => FIRST.saturating_mul(1 << (refusals - 2).min(9)).min(LONGEST_PENANCE),
     }
 }
 

@@ -19,14 +19,7 @@ pub(super) struct Search {
 
 impl Search {
     pub fn new(began: Instant, refusals: u32) -> Self {
-        Self {
-            began,
-            refusals,
-            summary: Summary {
-                naks: refusals,
-                ..Summary::default()
-            },
-        }
+        Self { began, refusals, summary: Summary { naks: refusals, ..Summary::default() } }
     }
 
     /// Seconds since it began, for the header's `secs`.

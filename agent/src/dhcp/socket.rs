@@ -90,12 +90,7 @@ impl Socket {
     pub fn open(name: &InterfaceName, index: u32, mac: MacAddr) -> Result<Self, SocketError> {
         let packet = packet(index, mac).map_err(|error| SocketError::Packet(name.clone(), error))?;
         let udp = udp(name).map_err(|error| SocketError::Port(name.clone(), error))?;
-        Ok(Self {
-            mac,
-            packet,
-            udp,
-            buffer: vec![0; LONGEST_FRAME],
-        })
+        Ok(Self { mac, packet, udp, buffer: vec![0; LONGEST_FRAME] })
     }
 
     /// Waits for the next message for us. Cancel-safe.
@@ -105,10 +100,8 @@ impl Socket {
     pub async fn receive(&mut self) -> io::Result<Received> {
         loop {
             let buffer = &mut self.buffer;
-            let (length, checksum) = self
-                .packet
-                .read(|socket| packet_socket::receive(socket.as_fd(), buffer))
-                .await?;
+            let (length, checksum) =
+                self.packet.read(|socket| packet_socket::receive(socket.as_fd(), buffer)).await?;
             match frame::decode(&self.buffer[..length], checksum) {
                 Ok((message, from)) => match Reply::decode(message, self.mac) {
                     Ok(reply) => return Ok((reply, from)),
@@ -128,18 +121,12 @@ impl Socket {
         let sent = match transmission.delivery {
             Delivery::Broadcast { source } => {
                 let everybody = (MacAddr::BROADCAST, Ipv4Addr::BROADCAST);
-                self.packet
-                    .get()
-                    .send(&frame::encode((self.mac, source), everybody, message))
+                self.packet.get().send(&frame::encode((self.mac, source), everybody, message))
             }
             Delivery::Frame { source, to, mac } => {
-                self.packet
-                    .get()
-                    .send(&frame::encode((self.mac, source), (mac, to), message))
+                self.packet.get().send(&frame::encode((self.mac, source), (mac, to), message))
             }
-            Delivery::Unicast { to } => self
-                .udp
-                .send_to(message, &SocketAddrV4::new(to, SERVER_PORT).into()),
+            Delivery::Unicast { to } => self.udp.send_to(message, &SocketAddrV4::new(to, SERVER_PORT).into()),
         };
         sent.map(drop)
     }
