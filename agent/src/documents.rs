@@ -49,8 +49,7 @@ impl Documents {
     fn end_line(&mut self) -> Option<Result<String, DocumentError>> {
         let line = self.document[self.line_start..].to_vec();
         let is_mark = |mark: &[u8]| {
-            line.strip_prefix(mark)
-                .is_some_and(|rest| rest.trim_ascii_start().len() < rest.len())
+            line.strip_prefix(mark).is_some_and(|rest| rest.trim_ascii_start().len() < rest.len())
         };
         if line.trim_ascii_end() == b"..." {
             self.document.truncate(self.line_start);
@@ -97,25 +96,15 @@ mod tests {
 
     fn documents(stream: &[u8], piece: usize) -> Vec<Result<String, DocumentError>> {
         let mut documents = Documents::default();
-        let mut all: Vec<_> = stream
-            .chunks(piece)
-            .flat_map(|bytes| documents.push(bytes))
-            .collect();
+        let mut all: Vec<_> = stream.chunks(piece).flat_map(|bytes| documents.push(bytes)).collect();
         all.extend(documents.finish());
         all
     }
 
     fn read(stream: &str) -> Vec<String> {
         let whole = documents(stream.as_bytes(), stream.len().max(1));
-        assert_eq!(
-            documents(stream.as_bytes(), 1),
-            whole,
-            "the pieces that {stream:?} came in mattered"
-        );
-        whole
-            .into_iter()
-            .map(|document| document.expect("a document"))
-            .collect()
+        assert_eq!(documents(stream.as_bytes(), 1), whole, "the pieces that {stream:?} came in mattered");
+        whole.into_iter().map(|document| document.expect("a document")).collect()
     }
 
     #[test]
@@ -124,10 +113,7 @@ mod tests {
         assert_eq!(read("a: 1\n---\nb: 2\n"), ["a: 1\n", "---\nb: 2\n"]);
         assert_eq!(read("a: 1"), ["a: 1"]);
         assert_eq!(read("a: 1\n..."), ["a: 1\n"]);
-        assert_eq!(
-            read("--- {a: 1}\r\n...\r\n--- # next\r\nb: 2"),
-            ["--- {a: 1}\r\n", "--- # next\r\nb: 2"]
-        );
+        assert_eq!(read("--- {a: 1}\r\n...\r\n--- # next\r\nb: 2"), ["--- {a: 1}\r\n", "--- # next\r\nb: 2"]);
     }
 
     #[test]
@@ -147,20 +133,14 @@ mod tests {
 
     #[test]
     fn marks_inside_a_line_are_text() {
-        assert_eq!(
-            read("a: ---\nb: ...\n----\n ...\n"),
-            ["a: ---\nb: ...\n----\n ...\n"]
-        );
+        assert_eq!(read("a: ---\nb: ...\n----\n ...\n"), ["a: ---\nb: ...\n----\n ...\n"]);
     }
 
     #[test]
     fn what_is_too_long_is_refused_and_the_next_one_is_read() {
         let mut stream = vec![b'x'; LONGEST + 2];
         stream.extend_from_slice(b"\n...\na: 1\n");
-        assert_eq!(
-            documents(&stream, 4096),
-            [Err(DocumentError::TooLong), Ok("a: 1\n".to_owned())]
-        );
+        assert_eq!(documents(&stream, 4096), [Err(DocumentError::TooLong), Ok("a: 1\n".to_owned())]);
     }
 
     #[test]

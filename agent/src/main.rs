@@ -12,14 +12,8 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::Level::INFO.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let reporter = match Reporter::start() {
         Ok(reporter) => reporter,
         Err(error) => {

@@ -23,10 +23,7 @@ impl<T: AsFd> Polled<T> {
     ///
     /// # Errors
     /// If it cannot be polled, or outside of a runtime with I/O.
-    #[expect(
-        unsafe_code,
-        reason = "the runtime asks for a promise that only the owner can give"
-    )]
+    #[expect(unsafe_code, reason = "the runtime asks for a promise that only the owner can give")]
     pub fn new(inner: T) -> io::Result<Self> {
         // SAFETY: `inner` owns its descriptor, and nothing can replace or close it while it is in here.
         Ok(Self(unsafe { AsyncFd::register(Owned(inner)) }?))

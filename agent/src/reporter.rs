@@ -43,21 +43,13 @@ impl Reporter {
     pub fn start() -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let writer = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("reporter".into())
-            .stack_size(64 << 10)
-            .spawn(move || writer.write())?;
+        thread::Builder::new().name("reporter".into()).stack_size(64 << 10).spawn(move || writer.write())?;
         Ok(Self { shared })
     }
 
     /// Reports that `event` happened now.
     pub fn report(&self, event: Event) {
-        let line = Report {
-            time: clock::wall(),
-            event,
-        }
-        .to_line()
-            + "\n";
+        let line = Report { time: clock::wall(), event }.to_line() + "\n";
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.lines.len() == LONGEST_QUEUE {
             queue.lines.pop_front();
@@ -83,10 +75,7 @@ impl Shared {
             if let Err(error) = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
                 warn!(%error, "a report could not be written");
             }
-            self.queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_writing = false;
+            self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_writing = false;
             self.changed.notify_all();
         }
     }

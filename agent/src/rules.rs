@@ -28,12 +28,7 @@ impl Rules {
     /// The rules that `spec` asks for; none of them are in force yet.
     pub fn new(spec: &Spec) -> Self {
         let wanted = Some(spec.forward().to_vec());
-        Self {
-            uplink: spec.interface.clone(),
-            state: State::Absent,
-            wanted,
-            transaction: None,
-        }
+        Self { uplink: spec.interface.clone(), state: State::Absent, wanted, transaction: None }
     }
 
     /// Asks for these forwards, instead of any others that were asked for.

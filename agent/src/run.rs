@@ -58,9 +58,7 @@ impl Error {
 /// # Errors
 /// If the first spec is none, or the kernel refuses what the work needs.
 pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
-    reporter.report(Event::Started {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    });
+    reporter.report(Event::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
     let mut stop = Stop::new().map_err(Error::Signals)?;
     let mut input = Input::new();
     let spec = select! {
@@ -122,10 +120,7 @@ struct Stop {
 
 impl Stop {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { term: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn asked(&mut self) {

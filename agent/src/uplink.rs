@@ -76,16 +76,7 @@ impl<'a> Uplink<'a> {
     ) -> Result<Self, UplinkError> {
         let links = Links::watch(name.clone()).await?;
         let alarm = Alarm::new().map_err(UplinkError::Timer)?;
-        Ok(Self {
-            name,
-            dhcp,
-            reporter,
-            started,
-            links,
-            alarm,
-            rng: rand::make_rng(),
-            attached: None,
-        })
+        Ok(Self { name, dhcp, reporter, started, links, alarm, rng: rand::make_rng(), attached: None })
     }
 
     /// Waits for the next thing to happen. Cancel-safe.
@@ -152,22 +143,13 @@ impl<'a> Uplink<'a> {
     async fn attach(&mut self, link: &Link) -> Result<(), UplinkError> {
         let (interface, mac, mtu) = (self.name.clone(), link.mac, link.mtu);
         info!(%interface, %mac, mtu, "found the uplink");
-        self.reporter
-            .report(Reported::UplinkFound { interface, mac, mtu });
+        self.reporter.report(Reported::UplinkFound { interface, mac, mtu });
         // A packet socket that is bound while the interface is down loses the first message.
         self.links.bring_up(link).await?;
         let socket = Socket::open(&self.name, link.index, mac)?;
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        let client = Client::new(Identity {
-            mac,
-            hostname: self.dhcp.hostname.clone(),
-            mtu,
-        });
-        self.attached = Some(Attached {
-            link: link.clone(),
-            client,
-            socket,
-        });
+        let client = Client::new(Identity { mac, hostname: self.dhcp.hostname.clone(), mtu });
+        self.attached = Some(Attached { link: link.clone(), client, socket });
         if link.carrier == Carrier::Down {
             self.links.bring_up(link).await?;
         }
@@ -190,14 +172,9 @@ impl<'a> Uplink<'a> {
         let Some(attached) = &mut self.attached else {
             return Ok(());
         };
-        let mut context = Context {
-            now: Instant::now(),
-            rng: &mut self.rng,
-        };
+        let mut context = Context { now: Instant::now(), rng: &mut self.rng };
         let actions = attached.client.step(event, &mut context);
-        self.alarm
-            .set(attached.client.deadline())
-            .map_err(UplinkError::Timer)?;
+        self.alarm.set(attached.client.deadline()).map_err(UplinkError::Timer)?;
         for action in actions {
             self.perform(action).await?;
         }
@@ -214,29 +191,19 @@ impl<'a> Uplink<'a> {
                 self.configure(link, &lease).await?;
                 let elapsed = Instant::now().saturating_duration_since(self.started);
                 let since_start_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-                self.reporter.report(Reported::Leased {
-                    lease: to_report(&lease),
-                    since_start_ms,
-                });
+                self.reporter.report(Reported::Leased { lease: to_report(&lease), since_start_ms });
             }
             Action::Extended(lease) => {
                 self.configure(link, &lease).await?;
-                self.reporter.report(Reported::Renewed {
-                    lease: to_report(&lease),
-                });
+                self.reporter.report(Reported::Renewed { lease: to_report(&lease) });
             }
             Action::Lost(lease, reason) => {
                 self.links.deconfigure(link).await?;
-                self.reporter.report(Reported::Lost {
-                    address: lease.address,
-                    reason,
-                });
+                self.reporter.report(Reported::Lost { address: lease.address, reason });
             }
             Action::Released(lease) => {
                 self.links.deconfigure(link).await?;
-                self.reporter.report(Reported::Released {
-                    address: lease.address,
-                });
+                self.reporter.report(Reported::Released { address: lease.address });
             }
             Action::Searching(search) => self.reporter.report(Reported::Searching(search)),
             Action::Ignore(why) => debug!(%why, "ignored a message"),

@@ -58,18 +58,9 @@ impl Image {
             (names.0.as_str(), configuration),
             (names.1.as_str(), layer),
         ] {
-            layer::append(
-                &mut tar,
-                Path::new(name),
-                tar::EntryType::Regular,
-                &File::data(content),
-            )?;
+            layer::append(&mut tar, Path::new(name), tar::EntryType::Regular, &File::data(content))?;
         }
-        Ok(Packed {
-            id: format!("sha256:{id}"),
-            size,
-            archive: gzip(&tar.into_inner()?)?,
-        })
+        Ok(Packed { id: format!("sha256:{id}"), size, archive: gzip(&tar.into_inner()?)? })
     }
 
     /// The image configuration of the OCI image specification, the part that Docker reads too.
@@ -103,17 +94,12 @@ fn architecture() -> &'static str {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Compresses without the file name, the time and the operating system that a gzip header can carry.
 fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzBuilder::new()
-        .mtime(0)
-        .operating_system(255)
-        .write(Vec::new(), Compression::best());
+    let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     encoder.finish()
 }
@@ -173,10 +159,7 @@ mod tests {
         assert_eq!(packed.id, format!("sha256:{}", digest(&configuration)));
         assert_eq!(packed.size, layer.len());
         let configuration: Value = serde_json::from_slice(&configuration).unwrap();
-        assert_eq!(
-            configuration["rootfs"]["diff_ids"],
-            json!([format!("sha256:{}", digest(&layer))])
-        );
+        assert_eq!(configuration["rootfs"]["diff_ids"], json!([format!("sha256:{}", digest(&layer))]));
     }
 
     #[test]

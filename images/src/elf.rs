@@ -23,10 +23,7 @@ impl Linkage {
     /// When `bytes` are not an ELF file, or one whose headers lead outside of it.
     pub fn of(bytes: &[u8]) -> Result<Self, elf::ParseError> {
         let file = ElfBytes::<AnyEndian>::minimal_parse(bytes)?;
-        let mut linkage = Self {
-            interpreter: interpreter(&file)?,
-            ..Self::default()
-        };
+        let mut linkage = Self { interpreter: interpreter(&file)?, ..Self::default() };
         let tables = file.find_common_data()?;
         // A static-pie executable has a dynamic table for its own relocations, but no names in it.
         if let (Some(dynamic), Some(names)) = (tables.dynamic, tables.dynsyms_strs) {
@@ -49,10 +46,7 @@ impl Linkage {
 }
 
 fn interpreter(file: &ElfBytes<'_, AnyEndian>) -> Result<Option<String>, elf::ParseError> {
-    let Some(segment) = file
-        .segments()
-        .and_then(|all| all.iter().find(|s| s.p_type == PT_INTERP))
-    else {
+    let Some(segment) = file.segments().and_then(|all| all.iter().find(|s| s.p_type == PT_INTERP)) else {
         return Ok(None);
     };
     let path = std::str::from_utf8(file.segment_data(&segment)?)?;
@@ -126,10 +120,6 @@ mod tests {
         let linkage = Linkage::of(&this_test).unwrap();
 
         assert!(linkage.interpreter.is_some());
-        assert!(
-            linkage.needed.iter().any(|name| name.starts_with("libc.so")),
-            "{:?}",
-            linkage.needed
-        );
+        assert!(linkage.needed.iter().any(|name| name.starts_with("libc.so")), "{:?}", linkage.needed);
     }
 }

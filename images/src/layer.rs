@@ -36,12 +36,7 @@ pub type Files = BTreeMap<PathBuf, File>;
 pub fn to_tar(files: &Files) -> io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for directory in directories(files) {
-        append(
-            &mut tar,
-            directory,
-            tar::EntryType::Directory,
-            &File::executable(Vec::new()),
-        )?;
+        append(&mut tar, directory, tar::EntryType::Directory, &File::executable(Vec::new()))?;
     }
     for (path, file) in files {
         append(&mut tar, path, tar::EntryType::Regular, file)?;
@@ -66,19 +61,11 @@ pub fn append(
     header.set_gid(0);
     header.set_mtime(0);
     header.set_size(file.content.len() as u64);
-    tar.append_data(
-        &mut header,
-        path.strip_prefix("/").unwrap_or(path),
-        file.content.as_slice(),
-    )
+    tar.append_data(&mut header, path.strip_prefix("/").unwrap_or(path), file.content.as_slice())
 }
 
 fn directories(files: &Files) -> BTreeSet<&Path> {
-    files
-        .keys()
-        .flat_map(|path| path.ancestors().skip(1))
-        .filter(|path| path.parent().is_some())
-        .collect()
+    files.keys().flat_map(|path| path.ancestors().skip(1)).filter(|path| path.parent().is_some()).collect()
 }
 
 #[cfg(test)]
@@ -98,19 +85,8 @@ mod tests {
         let entries = archive.entries().unwrap().map(|entry| {
             let entry = entry.unwrap();
             let header = entry.header();
-            assert_eq!(
-                (
-                    header.uid().unwrap(),
-                    header.gid().unwrap(),
-                    header.mtime().unwrap()
-                ),
-                (0, 0, 0)
-            );
-            (
-                entry.path().unwrap().display().to_string(),
-                header.mode().unwrap(),
-                entry.size(),
-            )
+            assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, 0));
+            (entry.path().unwrap().display().to_string(), header.mode().unwrap(), entry.size())
         });
         entries.collect()
     }
@@ -127,10 +103,7 @@ mod tests {
             ("lib/libc.so.6", 0o644, 4),
             ("usr/sbin/nft", 0o755, 3),
         ];
-        assert_eq!(
-            listing(&tar),
-            expected.map(|(path, mode, size)| (path.to_owned(), mode, size))
-        );
+        assert_eq!(listing(&tar), expected.map(|(path, mode, size)| (path.to_owned(), mode, size)));
     }
 
     #[test]

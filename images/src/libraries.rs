@@ -92,45 +92,30 @@ fn is_named(path: Option<&Path>, name: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
 fn linkage(path: &Path, content: &[u8]) -> Result<Linkage, Error> {
-    let linkage = Linkage::of(content).map_err(|source| Error::NotElf {
-        path: path.to_owned(),
-        source,
-    })?;
+    let linkage = Linkage::of(content).map_err(|source| Error::NotElf { path: path.to_owned(), source })?;
     if linkage.run_paths.is_empty() {
         Ok(linkage)
     } else {
-        Err(Error::RunPath {
-            path: path.to_owned(),
-            run_paths: linkage.run_paths,
-        })
+        Err(Error::RunPath { path: path.to_owned(), run_paths: linkage.run_paths })
     }
 }
 
 fn locate(name: &str, needed_by: &Path, directories: &[PathBuf]) -> Result<PathBuf, Error> {
-    directories
-        .iter()
-        .map(|directory| directory.join(name))
-        .find(|path| path.exists())
-        .ok_or_else(|| Error::Missing {
+    directories.iter().map(|directory| directory.join(name)).find(|path| path.exists()).ok_or_else(|| {
+        Error::Missing {
             name: name.to_owned(),
             needed_by: needed_by.to_owned(),
             searched: directories.to_vec(),
-        })
+        }
+    })
 }
 
 fn join(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(all(test, not(target_feature = "crt-static")))]
@@ -144,24 +129,16 @@ mod tests {
         let found = closure(&this_test, &loader_directories()).unwrap();
 
         let has = |prefix: &str| {
-            found
-                .keys()
-                .any(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
+            found.keys().any(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
         };
-        assert!(
-            has("ld-linux") && has("libc.so") && !has("landfall"),
-            "{:?}",
-            found.keys()
-        );
+        assert!(has("ld-linux") && has("libc.so") && !has("landfall"), "{:?}", found.keys());
     }
 
     #[test]
     fn a_library_that_is_nowhere_is_named_with_who_needs_it() {
         let this_test = std::env::current_exe().unwrap();
 
-        let error = closure(&this_test, &["/proc/self".into()])
-            .unwrap_err()
-            .to_string();
+        let error = closure(&this_test, &["/proc/self".into()]).unwrap_err().to_string();
 
         assert!(error.contains("which is not in /proc/self"), "{error}");
         assert!(error.starts_with(&this_test.display().to_string()), "{error}");

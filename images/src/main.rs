@@ -65,34 +65,19 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     let (image, packed) = match cli.recipe {
         Recipe::Agent { agent, version, nft } => pack_agent(&agent, &version, nft)?,
-        Recipe::Test {
-            program,
-            tag,
-            expose,
-            arguments,
-        } => pack_test(
-            &program,
-            TestImage {
-                tag,
-                expose,
-                arguments,
-            },
-        )?,
+        Recipe::Test { program, tag, expose, arguments } => {
+            pack_test(&program, TestImage { tag, expose, arguments })?
+        }
     };
     write(&cli.out, &packed)?;
     report(&image, &packed, cli.list.then_some(&image.files))
 }
 
 fn pack_agent(path: &Path, version: &str, nft: Option<PathBuf>) -> Result<(Image, Packed)> {
-    let nft = nft
-        .or_else(find_nft)
-        .context("find nft in PATH, /usr/sbin or /sbin: install nftables")?;
+    let nft = nft.or_else(find_nft).context("find nft in PATH, /usr/sbin or /sbin: install nftables")?;
     let libraries = libraries::closure(&nft, &libraries::loader_directories())
         .with_context(|| format!("collect the libraries of {}", nft.display()))?;
-    let nft = Nft {
-        executable: read(&nft)?,
-        libraries,
-    };
+    let nft = Nft { executable: read(&nft)?, libraries };
     let image = recipe::agent(read(path)?, nft, version)
         .with_context(|| format!("put {} into an image", path.display()))?;
     let packed = recipe::pack_agent(&image).context("pack the agent image")?;
@@ -100,9 +85,7 @@ fn pack_agent(path: &Path, version: &str, nft: Option<PathBuf>) -> Result<(Image
 }
 
 fn pack_test(path: &Path, request: TestImage) -> Result<(Image, Packed)> {
-    let name = path
-        .file_name()
-        .with_context(|| format!("name the program {}", path.display()))?;
+    let name = path.file_name().with_context(|| format!("name the program {}", path.display()))?;
     let image = recipe::test(read(path)?, Path::new(name), request)
         .with_context(|| format!("put {} into an image", path.display()))?;
     let packed = image.pack().context("pack the test image")?;
@@ -143,12 +126,7 @@ fn write_if_different(path: &Path, content: &[u8]) -> Result<()> {
 fn report(image: &Image, packed: &Packed, list: Option<&layer::Files>) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "image {}\nid    {}", image.tag, packed.id)?;
-    writeln!(
-        out,
-        "size  {} bytes, {} compressed",
-        packed.size,
-        packed.archive.len()
-    )?;
+    writeln!(out, "size  {} bytes, {} compressed", packed.size, packed.archive.len())?;
     for (path, file) in list.into_iter().flatten() {
         writeln!(out, "{:>9}  {}", file.content.len(), path.display())?;
     }

@@ -51,10 +51,7 @@ pub struct Nft {
 pub fn agent(agent: Vec<u8>, nft: Nft, version: &str) -> Result<Image, Error> {
     refuse_dynamic(&agent)?;
     // The loader among the libraries is itself run by the kernel; a library that can be run does no harm.
-    let libraries = nft
-        .libraries
-        .into_iter()
-        .map(|(path, content)| (path, File::executable(content)));
+    let libraries = nft.libraries.into_iter().map(|(path, content)| (path, File::executable(content)));
     let programs = [
         ("/landfall-agent".into(), File::executable(agent)),
         ("/usr/sbin/nft".into(), File::executable(nft.executable)),
@@ -68,10 +65,7 @@ pub fn agent(agent: Vec<u8>, nft: Nft, version: &str) -> Result<Image, Error> {
         labels: BTreeMap::from([
             ("org.opencontainers.image.title", "landfall-agent".to_owned()),
             ("org.opencontainers.image.version", version.to_owned()),
-            (
-                "org.opencontainers.image.licenses",
-                AGENT_IMAGE_LICENSES.to_owned(),
-            ),
+            ("org.opencontainers.image.licenses", AGENT_IMAGE_LICENSES.to_owned()),
         ]),
     })
 }
@@ -96,10 +90,7 @@ pub fn test(program: Vec<u8>, name: &Path, request: TestImage) -> Result<Image, 
     refuse_dynamic(&program)?;
     let path = Path::new("/").join(name);
     Ok(Image {
-        entrypoint: [path.display().to_string()]
-            .into_iter()
-            .chain(request.arguments)
-            .collect(),
+        entrypoint: [path.display().to_string()].into_iter().chain(request.arguments).collect(),
         files: Files::from([(path, File::executable(program))]),
         tag: request.tag,
         expose: request.expose,
@@ -124,9 +115,7 @@ fn refuse_dynamic(executable: &[u8]) -> Result<(), Error> {
     if linkage.is_static() {
         return Ok(());
     }
-    Err(Error::NotStatic(
-        linkage.interpreter.into_iter().chain(linkage.needed).collect(),
-    ))
+    Err(Error::NotStatic(linkage.interpreter.into_iter().chain(linkage.needed).collect()))
 }
 
 #[cfg(test)]
@@ -153,11 +142,7 @@ mod tests {
     fn the_agent_image_holds_the_agent_and_nft_and_its_libraries_and_nothing_else() {
         let image = agent(static_executable(), nft(1), "1.2.3").unwrap();
 
-        let paths: Vec<_> = image
-            .files
-            .keys()
-            .map(|path| path.display().to_string())
-            .collect();
+        let paths: Vec<_> = image.files.keys().map(|path| path.display().to_string()).collect();
         assert_eq!(paths, ["/landfall-agent", "/lib64/ld.so", "/usr/sbin/nft"]);
         assert_eq!(image.tag, "landfall-agent:1.2.3");
         assert_eq!(image.entrypoint, ["/landfall-agent"]);
@@ -166,19 +151,14 @@ mod tests {
 
     #[test]
     fn an_agent_that_needs_a_loader_is_refused() {
-        let error = agent(dynamic_executable("/lib64/ld.so"), nft(1), "1")
-            .unwrap_err()
-            .to_string();
+        let error = agent(dynamic_executable("/lib64/ld.so"), nft(1), "1").unwrap_err().to_string();
 
         assert!(error.starts_with("not static: needs /lib64/ld.so"), "{error}");
     }
 
     #[test]
     fn an_agent_that_is_no_executable_is_refused() {
-        assert!(matches!(
-            agent(b"#!/bin/sh".to_vec(), nft(1), "1"),
-            Err(Error::NotElf(_))
-        ));
+        assert!(matches!(agent(b"#!/bin/sh".to_vec(), nft(1), "1"), Err(Error::NotElf(_))));
     }
 
     #[test]

@@ -31,10 +31,7 @@ fn two_packs_leave_the_same_archive_and_its_id_beside_it() {
     let [first, second] = ["first", "second"].map(|name| folder.path().join(name).join("image.tar.gz"));
 
     let output = pack(&program, &first);
-    assert!(
-        output.status.success() && pack(&program, &second).status.success(),
-        "{output:?}"
-    );
+    assert!(output.status.success() && pack(&program, &second).status.success(), "{output:?}");
 
     assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap());
     let id = fs::read_to_string(first.with_file_name("image.id")).unwrap();
@@ -50,12 +47,7 @@ fn an_unchanged_archive_keeps_its_modification_time() {
     let modified = || fs::metadata(&out).unwrap().modified().unwrap();
     assert!(pack(&program, &out).status.success());
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
-    fs::File::options()
-        .write(true)
-        .open(&out)
-        .unwrap()
-        .set_modified(long_ago)
-        .unwrap();
+    fs::File::options().write(true).open(&out).unwrap().set_modified(long_ago).unwrap();
 
     assert!(pack(&program, &out).status.success());
 

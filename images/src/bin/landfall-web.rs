@@ -42,10 +42,7 @@ fn main() -> Result<()> {
 fn bind<T>(ports: &[u16], bind: impl Fn(SocketAddr) -> io::Result<T>) -> Result<Vec<T>> {
     let both =
         |port: u16| bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|_| bind(([0, 0, 0, 0], port).into()));
-    ports
-        .iter()
-        .map(|&port| both(port).with_context(|| format!("listen on port {port}")))
-        .collect()
+    ports.iter().map(|&port| both(port).with_context(|| format!("listen on port {port}"))).collect()
 }
 
 fn serve_pages(listener: &TcpListener, host: &str) {
@@ -59,11 +56,7 @@ fn serve_pages(listener: &TcpListener, host: &str) {
 /// Answers each request of a connection until the client ends it.
 fn answer(mut connection: TcpStream, host: &str) -> io::Result<()> {
     let client = connection.peer_addr()?;
-    let page = format!(
-        "hello from {host}\nyou are {} port {}\n",
-        client.ip().to_canonical(),
-        client.port()
-    );
+    let page = format!("hello from {host}\nyou are {} port {}\n", client.ip().to_canonical(), client.port());
     for line in BufReader::new(connection.try_clone()?).lines() {
         if line?.is_empty() {
             let head = format!(
