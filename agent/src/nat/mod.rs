@@ -1,8 +1,15 @@
-//! Network address translation: forwards become one nftables table.
+//! Network address translation: forwards become one nftables table, replaced in one transaction.
+//!
+//! `ruleset` and `forwarding` decide, `nft` acts; `ports`, `terms` and `json` are the language between them.
 
+mod forwarding;
+mod json;
 mod nft;
+mod ports;
 mod ruleset;
 mod terms;
+#[cfg(test)]
+mod tests;
 
 pub use nft::{NftError, apply, remove};
 pub use ruleset::ruleset;

@@ -1,86 +1,93 @@
 //! Hands rulesets to `nft`, each in one transaction.
+//!
+//! Starts the program itself, because `nftables::helper` leaves nft's words on our standard error.
 
-use std::time::Duration;
-
-use nftables::{
-    helper::{NftablesError, apply_ruleset_raw_async},
-    schema::Nftables,
+use std::{
+    io::{self, ErrorKind::NotFound},
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
 };
-use serde_json::{Value, json};
+
+use nftables::schema::Nftables;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
-use super::ruleset::removal;
+use super::{json::to_json, ruleset::removal};
 
-/// Where the agent image and Debian have it; other systems find it by its name.
-const IN_IMAGE: &str = "/usr/sbin/nft";
+/// Where the agent image and Debian have it; elsewhere it is searched for in PATH, which the image does not set.
+const PROGRAM: &str = "/usr/sbin/nft";
 
 /// Ten thousand forwards take a tenth of a second; longer than this is for ever.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Why rules could not be changed. The ones that were there before are there still.
+/// As much as is repeated of what nft says, in characters.
+const WORDS: usize = 200;
+
+/// Why rules could not be changed. Those that were in force still are.
 #[derive(Debug, Error)]
 pub enum NftError {
-    /// The program is not there, or cannot be run.
-    #[error("cannot run nft; install nftables, or use the agent image, which has it")]
-    Run(#[source] Box<NftablesError>),
-    /// The kernel or nft does not take the rules.
-    #[error("nft refuses the rules: {0}; the kernel needs nf_tables with NAT, and the agent NET_ADMIN")]
+    /// The program is not there.
+    #[error(
+        "there is no nft, neither {PROGRAM} nor in PATH; install nftables, or use the agent image, which has it"
+    )]
+    Missing,
+    /// It cannot be run.
+    #[error("cannot run nft")]
+    Run(#[source] io::Error),
+    /// It, or the kernel, does not take the rules. Holds what it said.
+    #[error("nft refuses the rules: {0}; it needs a kernel with nf_tables and NAT, and CAP_NET_ADMIN")]
     Refused(String),
     /// It does not come back.
-    #[error("nft did not answer within {LIMIT:?}")]
+    #[error("nft did not end within {LIMIT:?}")]
     Stuck,
 }
 
-/// Puts `ruleset` into force, all of it or nothing.
+/// Puts `ruleset` into force, all of it or nothing. Dropping the future ends nft, with either outcome.
 ///
 /// # Errors
 /// If nft is missing, refuses, or does not end.
 pub async fn apply(ruleset: Nftables<'static>) -> Result<(), NftError> {
-    nft(&with_counters(&ruleset)).await
+    let payload = to_json(&ruleset).to_string();
+    drop(ruleset);
+    let output = timeout(LIMIT, nft(payload)).await.map_err(|_| NftError::Stuck)??;
+    if output.status.success() { Ok(()) } else { Err(NftError::Refused(words(&output))) }
 }
 
-/// Removes our table.
+/// Removes our table, if there is one.
 ///
 /// # Errors
-/// As for `apply`, and if there is no such table.
+/// As for `apply`.
 pub async fn remove() -> Result<(), NftError> {
-    nft(&json!(removal())).await
+    apply(removal().to_nftables()).await
 }
 
-/// A counter on every element of every set: nft reads it from the set, but the schema has no place for it there, and
-/// a counter spelt out for each element takes nft four times as long.
-fn with_counters(ruleset: &Nftables<'_>) -> Value {
-    let mut value = json!(ruleset);
-    let objects = value["nftables"].as_array_mut().into_iter().flatten();
-    for set in objects.filter_map(|object| object.pointer_mut("/add/set")) {
-        set["stmt"] = json!([{ "counter": null }]);
+async fn nft(payload: String) -> Result<Output, NftError> {
+    let program = if Path::new(PROGRAM).exists() { PROGRAM } else { "nft" };
+    let mut child = Command::new(program)
+        .args(["-j", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| if error.kind() == NotFound { NftError::Missing } else { NftError::Run(error) })?;
+    let mut stdin = child.stdin.take().expect("it was piped a line above");
+    let write = async move { stdin.write_all(payload.as_bytes()).await };
+    let (written, output) = tokio::join!(write, child.wait_with_output());
+    let output = output.map_err(NftError::Run)?;
+    // One that ends before it has read everything says itself why.
+    if output.status.success() {
+        written.map_err(NftError::Run)?;
     }
-    value
+    Ok(output)
 }
 
-async fn nft(payload: &Value) -> Result<(), NftError> {
-    let program = if std::path::Path::new(IN_IMAGE).exists() {
-        IN_IMAGE
-    } else {
-        "nft"
-    };
-    let payload = payload.to_string();
-    let transaction = apply_ruleset_raw_async(&payload, Some(program), [] as [&str; 0]);
-    match timeout(LIMIT, transaction).await {
-        Err(_) => Err(NftError::Stuck),
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(NftablesError::NftFailed { stderr, .. })) => Err(NftError::Refused(first_line(&stderr))),
-        Ok(Err(error)) => Err(NftError::Run(Box::new(error))),
+/// The first line of what nft said, without its place in a text that nobody sees.
+fn words(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    match stderr.lines().find(|line| !line.trim().is_empty()) {
+        Some(line) => line.chars().filter(|c| !c.is_control()).take(WORDS).collect(),
+        None => format!("it ended with {} and said nothing", output.status),
     }
-}
-
-fn first_line(stderr: &str) -> String {
-    stderr
-        .lines()
-        .next()
-        .unwrap_or("it does not say why")
-        .chars()
-        .take(200)
-        .collect()
 }

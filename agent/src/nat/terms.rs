@@ -1,4 +1,4 @@
-//! Short words for the parts of a rule, over the JSON schema of libnftables.
+//! Short words for rules and their parts, over the JSON schema of libnftables.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,26 @@ use nftables::{
         CT, CTDir, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression, Payload,
         PayloadField,
     },
-    stmt::{Accept, Counter, Match, NAT, NATFamily, Operator, Statement},
+    schema::{NfListObject, Rule},
+    stmt::{Accept, Counter, Drop, Match, NAT, NATFamily, Operator, Statement},
+    types::NfFamily,
 };
+
+/// The table that holds all our rules, of family `inet`.
+pub(super) const TABLE: &str = "landfall";
+
+pub(super) fn rule<const N: usize>(
+    chain: &'static str,
+    parts: [Statement<'static>; N],
+) -> NfListObject<'static> {
+    NfListObject::Rule(Rule {
+        family: NfFamily::INet,
+        table: TABLE.into(),
+        chain: chain.into(),
+        expr: Cow::Owned(parts.into()),
+        ..Rule::default()
+    })
+}
 
 pub(super) fn text(text: impl Into<String>) -> Expression<'static> {
     Expression::String(Cow::Owned(text.into()))
@@ -27,61 +45,35 @@ pub(super) fn field(protocol: &str, field: &'static str) -> Expression<'static> 
 }
 
 pub(super) fn ct(key: &'static str, dir: Option<CTDir>) -> Expression<'static> {
-    Expression::Named(NamedExpression::CT(CT {
-        key: key.into(),
-        family: None,
-        dir,
-    }))
+    Expression::Named(NamedExpression::CT(CT { key: key.into(), family: None, dir }))
 }
 
 /// `fib daddr type`: whose address the packet goes to.
 pub(super) fn destination_type() -> Expression<'static> {
     let flags = [FibFlag::Daddr].into();
-    Expression::Named(NamedExpression::Fib(Fib {
-        result: FibResult::Type,
-        flags,
-    }))
+    Expression::Named(NamedExpression::Fib(Fib { result: FibResult::Type, flags }))
 }
 
 /// `KEY map @NAME`
 pub(super) fn lookup(key: Expression<'static>, name: &str) -> Expression<'static> {
-    Expression::Named(NamedExpression::Map(Box::new(Map {
-        key,
-        data: text(format!("@{name}")),
-    })))
+    Expression::Named(NamedExpression::Map(Box::new(Map { key, data: text(format!("@{name}")) })))
 }
 
 pub(super) fn is(left: Expression<'static>, right: Expression<'static>) -> Statement<'static> {
-    Statement::Match(Match {
-        left,
-        right,
-        op: Operator::EQ,
-    })
+    Statement::Match(Match { left, right, op: Operator::EQ })
 }
 
-pub(super) fn is_in(left: Expression<'static>, right: Expression<'static>) -> Statement<'static> {
-    Statement::Match(Match {
-        left,
-        right,
-        op: Operator::IN,
-    })
+/// Whether a bit is set.
+pub(super) fn has(left: Expression<'static>, right: Expression<'static>) -> Statement<'static> {
+    Statement::Match(Match { left, right, op: Operator::IN })
 }
 
 pub(super) fn is_not(left: Expression<'static>, right: Expression<'static>) -> Statement<'static> {
-    Statement::Match(Match {
-        left,
-        right,
-        op: Operator::NEQ,
-    })
+    Statement::Match(Match { left, right, op: Operator::NEQ })
 }
 
 pub(super) fn dnat(addr: Expression<'static>, port: Option<Expression<'static>>) -> Statement<'static> {
-    Statement::DNAT(Some(NAT {
-        addr: Some(addr),
-        family: Some(NATFamily::IP),
-        port,
-        flags: None,
-    }))
+    Statement::DNAT(Some(NAT { addr: Some(addr), family: Some(NATFamily::IP), port, flags: None }))
 }
 
 pub(super) fn masquerade() -> Statement<'static> {
@@ -94,4 +86,8 @@ pub(super) fn counter() -> Statement<'static> {
 
 pub(super) fn accept() -> Statement<'static> {
     Statement::Accept(Some(Accept {}))
+}
+
+pub(super) fn drop() -> Statement<'static> {
+    Statement::Drop(Some(Drop {}))
 }

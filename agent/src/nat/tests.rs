@@ -1,0 +1,171 @@
+//! The ruleset against what nft is to read, and against a reading of it in which each port is looked up.
+
+use std::net::Ipv4Addr;
+
+use landfall_api::{Destination, Forward, PortRange, Protocol};
+use proptest::prelude::*;
+use serde_json::Value;
+use snapbox::assert_data_eq;
+
+use super::{json::to_json, ruleset};
+
+fn forward(protocol: Protocol, port: &str, address: &str, private: Option<&str>) -> Forward {
+    let range = |text: &str| text.parse::<PortRange>().expect("a port or a range");
+    let address = address.parse().expect("an address");
+    let to = Destination { address, port: private.map(range) };
+    Forward::new(protocol, range(port), to).expect("as many private ports as public ones")
+}
+
+fn rules(forward: &[Forward]) -> Value {
+    to_json(&ruleset(&"lan0".parse().expect("a name"), forward))
+}
+
+fn object<'a>(rules: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
+    let added = rules["nftables"].as_array()?.iter().filter_map(|object| object["add"].get(kind));
+    added.into_iter().find(|object| object["name"] == name)
+}
+
+/// Whether an element's key holds the port, as nft reads it.
+fn holds(key: &Value, port: u16) -> bool {
+    let number = |value: &Value| value.as_u64().expect("a port");
+    let [first, last] = match key.get("range") {
+        Some(range) => [number(&range[0]), number(&range[1])],
+        None => [number(key); 2],
+    };
+    (first..=last).contains(&port.into())
+}
+
+/// What a map leads to.
+fn looked_up<'a>(rules: &'a Value, map: &str, port: u16) -> Option<&'a Value> {
+    let elements = object(rules, "map", map)?["elem"].as_array().expect("elements");
+    let mut found = elements.iter().filter(|element| holds(&element[0], port));
+    let to = found.next().map(|element| &element[1]);
+    assert_eq!(found.next(), None, "{port} is in {map} twice");
+    to
+}
+
+/// Where a packet for `port` goes: by the rule that keeps the port, or the one that changes it.
+fn destination(rules: &Value, protocol: Protocol, port: u16) -> Option<(Ipv4Addr, u16)> {
+    let address = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).expect("an address");
+    let kept = looked_up(rules, &format!("{protocol}_address"), port);
+    let remapped = looked_up(rules, &format!("{protocol}_remap_address"), port);
+    let private = looked_up(rules, &format!("{protocol}_remap_port"), port);
+    match (kept, remapped, private) {
+        (Some(to), None, None) => Some((address(to), port)),
+        (None, Some(to), Some(private)) => {
+            Some((address(to), private.as_u64().and_then(|port| port.try_into().ok()).expect("a port")))
+        }
+        (None, None, None) => None,
+        contradiction => panic!("{protocol} {port} is in {contradiction:?}"),
+    }
+}
+
+fn passes(rules: &Value, protocol: Protocol, port: u16) -> bool {
+    let set = object(rules, "set", &format!("{protocol}_forward"));
+    let elements = set.and_then(|set| set["elem"].as_array()).into_iter().flatten();
+    elements.filter(|key| holds(key, port)).count() == 1
+}
+
+#[test]
+fn nft_reads_what_it_always_read() {
+    let forward = [
+        forward(Protocol::Tcp, "80", "172.17.0.2", None),
+        forward(Protocol::Tcp, "8443", "172.17.0.2", Some("443")),
+        forward(Protocol::Tcp, "8000-8100", "172.17.0.3", None),
+        forward(Protocol::Udp, "53", "172.17.0.2", Some("5353")),
+        forward(Protocol::Sctp, "3868", "172.17.0.2", None),
+    ];
+    let rules = rules(&forward);
+    let lines: Vec<String> =
+        rules["nftables"].as_array().expect("a list").iter().map(Value::to_string).collect();
+    let text = format!("{{\"nftables\":[\n{}\n]}}\n", lines.join(",\n"));
+    assert_data_eq!(text, snapbox::file!["ruleset.json"].raw());
+}
+
+#[test]
+fn a_protocol_without_forwards_has_no_objects() {
+    let rules = rules(&[forward(Protocol::Udp, "53", "172.17.0.2", None)]).to_string();
+    assert!(rules.contains("udp_address") && !rules.contains("tcp_") && !rules.contains("sctp_"), "{rules}");
+}
+
+#[test]
+fn only_what_holds_a_range_is_a_tree() {
+    let remapped = forward(Protocol::Tcp, "90-91", "172.17.0.2", Some("190-191"));
+    let cases = [
+        (vec![forward(Protocol::Tcp, "80", "172.17.0.2", None)], ["tcp_address"].as_slice(), [].as_slice()),
+        (vec![forward(Protocol::Tcp, "80-81", "172.17.0.2", None)], &[], &["tcp_address"]),
+        (vec![remapped], &["tcp_remap_port"], &["tcp_remap_address"]),
+    ];
+    for (forward, hashed, trees) in cases {
+        let rules = rules(&forward);
+        let flags = |map: &&str| object(&rules, "map", map).expect("a map").get("flags");
+        assert!(hashed.iter().all(|map| flags(map).is_none()), "{forward:?}");
+        assert!(trees.iter().all(|map| flags(map).is_some()), "{forward:?}");
+    }
+}
+
+#[test]
+fn neighbours_become_one_element_only_if_that_halves_them() {
+    let elements = |ports: &[&str], addresses: &[&str]| {
+        let forward: Vec<Forward> =
+            ports.iter().zip(addresses).map(|(port, to)| forward(Protocol::Tcp, port, to, None)).collect();
+        object(&rules(&forward), "map", "tcp_address").map(|map| map["elem"].to_string())
+    };
+    let (here, there) = ("172.17.0.2", "172.17.0.3");
+    let one = Some(r#"[[{"range":[80,82]},"172.17.0.2"]]"#.to_owned());
+    assert_eq!(elements(&["81", "80", "82"], &[here; 3]), one);
+    let two = Some(r#"[[80,"172.17.0.2"],[81,"172.17.0.3"]]"#.to_owned());
+    assert_eq!(elements(&["80", "81"], &[here, there]), two);
+    let three = Some(r#"[[80,"172.17.0.2"],[81,"172.17.0.2"],[90,"172.17.0.2"]]"#.to_owned());
+    assert_eq!(elements(&["80", "81", "90"], &[here; 3]), three);
+}
+
+prop_compose! {
+    fn any_forward()(
+        protocol in prop::sample::select(Protocol::ALL.to_vec()),
+        first in prop_oneof![1u16..60, 65500..=65535u16],
+        length in 0u16..6,
+        host in 2u8..4,
+        private in prop::option::of(1u16..65530),
+    ) -> Forward {
+        let range = |first: u16, length: u16| format!("{first}-{}", first + length);
+        let length = length.min(u16::MAX - first);
+        let private = private.map(|first| range(first, length));
+        forward(protocol, &range(first, length), &format!("172.17.0.{host}"), private.as_deref())
+    }
+}
+
+/// A list as a spec has it.
+fn any_forwards() -> impl Strategy<Value = Vec<Forward>> {
+    prop::collection::vec(any_forward(), 0..20).prop_map(|candidates| {
+        let mut forward: Vec<Forward> = Vec::new();
+        for candidate in candidates {
+            if !forward.iter().any(|other| other.overlaps(&candidate)) {
+                forward.push(candidate);
+            }
+        }
+        forward
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_port_leads_where_its_forward_says_and_no_other_port_leads_anywhere(forward in any_forwards()) {
+        let rules = rules(&forward);
+        for protocol in Protocol::ALL {
+            for port in (1..=70).chain(65490..=u16::MAX) {
+                let its = forward.iter().find(|forward| {
+                    forward.protocol() == protocol && forward.port().ports().any(|public| public == port)
+                });
+                let wanted = its.map(|forward| {
+                    let private = forward.to().port.map_or(port, |to| to.first() + (port - forward.port().first()));
+                    (forward.to().address, private)
+                });
+                prop_assert_eq!(destination(&rules, protocol, port), wanted);
+                prop_assert_eq!(passes(&rules, protocol, port), its.is_some());
+            }
+        }
+    }
+}
