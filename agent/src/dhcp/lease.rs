@@ -18,7 +18,10 @@ const SHORTEST_CYCLE: Duration = Duration::from_secs(5);
 const T1: f64 = 0.5;
 const T2: f64 = 0.875;
 
-/// The smallest MTU that an IPv4 host must take (RFC 791), which is also what servers mean when they say less.
+/// RFC 2132, section 5.1: less is no MTU.
+const LEAST_MTU: u32 = 68;
+
+/// The smallest MTU that carries what every host must take (RFC 791).
 const SMALLEST_MTU: u32 = 576;
 
 /// How long a lease lasts.
@@ -28,9 +31,9 @@ pub enum LeaseTime {
     Finite {
         /// Until the address is gone.
         lease: Duration,
-        /// Until it is time to ask its server for more; not after `t2`.
+        /// Until it is time to ask its server for more; less than `t2`, unless the lease is too short for asking.
         t1: Duration,
-        /// Until it is time to ask any server; before `lease`, unless that is too short for asking.
+        /// Until it is time to ask any server; less than `lease`, unless that is too short for asking.
         t2: Duration,
     },
     /// For ever.
@@ -74,6 +77,9 @@ pub enum Unusable {
     /// No lease time, or zero.
     #[error("the lease time is missing or zero")]
     Time,
+    /// It came later than it lasts.
+    #[error("the lease is over already")]
+    Over,
     /// No server identifier.
     #[error("the server does not say who it is")]
     Server,
@@ -103,10 +109,10 @@ impl Lease {
         Ok(Self {
             address,
             routers: routers.into_iter().filter(|router| is_host(*router)).collect(),
-            routes: routes.into_iter().filter(|(destination, _)| is_routable(*destination)).collect(),
+            routes: routes.into_iter().filter(|route| is_route(*route, address.addr())).collect(),
             dns: reply.options.addresses(OptionCode::DomainNameServer),
-            domain: reply.options.text(OptionCode::DomainName).and_then(|name| name.parse().ok()),
-            mtu: reply.options.number(OptionCode::InterfaceMtu).filter(|mtu| *mtu >= SMALLEST_MTU),
+            domain: domain(reply),
+            mtu: mtu(reply),
             server,
             server_mac,
             requested,
@@ -158,7 +164,20 @@ fn time(reply: &Reply, rng: &mut dyn Rng) -> Result<LeaseTime, Unusable> {
         _ => (lease.mul_f64(T1), lease.mul_f64(T2)),
     };
     let t1 = spread(t1, 0.95..1.0, rng).max(SHORTEST_CYCLE);
-    Ok(LeaseTime::Finite { lease, t1, t2: t2.max(t1) })
+    let t2 = if t1 < t2 { t2 } else { lease.mul_f64(T2).max(t1) };
+    Ok(LeaseTime::Finite { lease, t1, t2 })
+}
+
+/// Some servers end it as a C string, some as a rooted name.
+fn domain(reply: &Reply) -> Option<HostName> {
+    let name = str::from_utf8(reply.options.raw(OptionCode::DomainName)?).ok()?;
+    let name = name.trim_end_matches('\0');
+    name.strip_suffix('.').unwrap_or(name).parse().ok()
+}
+
+fn mtu(reply: &Reply) -> Option<u32> {
+    let given = reply.options.number(OptionCode::InterfaceMtu).filter(|mtu| *mtu >= LEAST_MTU);
+    given.map(|mtu| mtu.max(SMALLEST_MTU))
 }
 
 /// The prefix length of option 1; without the option that of the address's class (RFC 950).
@@ -187,8 +206,10 @@ fn is_for_a_host(address: Ipv4Net) -> bool {
     is_host(address.addr()) && !is_named
 }
 
-/// Whether a server may tell us how to get there: not into ourselves, nor where nobody is (CVE-2024-3661).
-fn is_routable(destination: Ipv4Net) -> bool {
+/// Whether a server may tell us to go there and that way: not into ourselves, nor where nobody is (CVE-2024-3661).
+fn is_route((destination, router): (Ipv4Net, Ipv4Addr), own: Ipv4Addr) -> bool {
     let first = destination.network();
-    destination.prefix_len() == 0 || !(first.is_loopback() || first.is_multicast() || first.is_link_local())
+    let is_somewhere = destination.prefix_len() == 0
+        || !(first.is_loopback() || first.is_multicast() || first.is_link_local());
+    is_somewhere && (router.is_unspecified() || is_host(router) && router != own)
 }

@@ -34,7 +34,8 @@ pub enum Kind {
 impl Kind {
     /// The kind with this value of option 53, if it is one that a server may send unasked.
     fn of(value: u8) -> Option<Self> {
-        let kinds = [(MessageType::Offer, Self::Offer), (MessageType::Ack, Self::Ack), (MessageType::Nak, Self::Nak)];
+        let kinds =
+            [(MessageType::Offer, Self::Offer), (MessageType::Ack, Self::Ack), (MessageType::Nak, Self::Nak)];
         kinds.into_iter().find(|(kind, _)| u8::from(*kind) == value).map(|(_, kind)| kind)
     }
 }
@@ -115,9 +116,15 @@ impl Reply {
         Ok(Self { kind, xid: u32::from_be_bytes(field(4)), yiaddr: field(16).into(), options })
     }
 
-    /// The server's identifier (option 54).
+    /// The server's identifier (option 54), if it is an address that a message can be sent to.
     pub fn server(&self) -> Option<Ipv4Addr> {
-        self.options.address(OptionCode::ServerIdentifier).filter(|server| !server.is_unspecified())
+        let is_one_host = |server: &Ipv4Addr| {
+            !(server.is_unspecified()
+                || server.is_loopback()
+                || server.is_multicast()
+                || server.is_broadcast())
+        };
+        self.options.address(OptionCode::ServerIdentifier).filter(is_one_host)
     }
 }
 

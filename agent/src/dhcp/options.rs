@@ -10,9 +10,11 @@ use ipnet::Ipv4Net;
 
 const PAD: u8 = 0;
 const END: u8 = 255;
-const OVERLOAD: u8 = 52;
 
-/// How many routes are believed; a LAN that needs more has another problem.
+/// A message for people may be as long as one option; more of it would only fill the reports.
+const LONGEST_TEXT: usize = 255;
+
+/// How many routes are believed, the first ones; a LAN that needs more has another problem.
 const MOST_ROUTES: usize = 256;
 
 /// The options of one message, by code, as they are after concatenation (RFC 3396).
@@ -25,7 +27,7 @@ impl Options {
     pub fn gather(options: &[u8], file: &[u8], sname: &[u8]) -> Self {
         let mut gathered = Self::default();
         gathered.walk(options);
-        let overload = gathered.0.get(&OVERLOAD).and_then(|value| value.first()).copied().unwrap_or(0);
+        let overload = gathered.octet(OptionCode::OptionOverload).unwrap_or(0);
         // Only what the options field says of the others counts, so that no field can lead to itself.
         if overload & 1 != 0 {
             gathered.walk(file);
@@ -52,9 +54,9 @@ impl Options {
         }
     }
 
-    /// The value as it came, if the option is there.
+    /// The value as it came, if the option is there and says anything.
     pub fn raw(&self, code: OptionCode) -> Option<&[u8]> {
-        self.0.get(&u8::from(code)).map(Vec::as_slice)
+        self.0.get(&u8::from(code)).map(Vec::as_slice).filter(|value| !value.is_empty())
     }
 
     /// One octet.
@@ -72,7 +74,8 @@ impl Options {
             let Some(InterfaceMtu(number)) = self.decode(code, 2) else { return None };
             return Some(number.into());
         }
-        let Some(AddressLeaseTime(number) | Renewal(number) | Rebinding(number)) = self.decode(code, 4) else {
+        let Some(AddressLeaseTime(number) | Renewal(number) | Rebinding(number)) = self.decode(code, 4)
+        else {
             return None;
         };
         Some(number)
@@ -91,10 +94,12 @@ impl Options {
         value.as_chunks::<4>().0.iter().copied().map(Ipv4Addr::from).collect()
     }
 
-    /// A text, with what is not printable left out: it may come from anybody.
+    /// A text of at most 255 characters, with what is not plainly printable left out: it may come from anybody, and end
+    /// up on a terminal.
     pub fn text(&self, code: OptionCode) -> Option<String> {
+        let is_plain = |c: &char| *c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
         let text = String::from_utf8_lossy(self.raw(code)?);
-        let text: String = text.trim_end_matches('\0').chars().filter(|c| !c.is_control()).collect();
+        let text: String = text.chars().filter(is_plain).take(LONGEST_TEXT).collect();
         (!text.is_empty()).then_some(text)
     }
 
@@ -110,7 +115,8 @@ impl Options {
             routes.push((Ipv4Net::new(destination.into(), *width).ok()?.trunc(), Ipv4Addr::from(*router)));
             rest = tail;
         }
-        (1..=MOST_ROUTES).contains(&routes.len()).then_some(routes)
+        routes.truncate(MOST_ROUTES);
+        Some(routes)
     }
 
     /// Lets dhcproto decode the one option, if it has the length that its definition gives it.
