@@ -4,13 +4,13 @@ use std::net::Ipv4Addr;
 
 use dhcproto::v4::{DhcpOption, MessageType};
 use landfall_api::MacAddr;
-use rand::{Rng, RngExt as _};
+use rand::RngExt as _;
 
 use super::{
-    client::{Action, Client, Context, State, Step},
-    lease::Lease,
+    client::{Action, Client, Context, Medium, State, Step},
+    lease::{Lease, Unusable},
     message::{Ignored, Kind, Reply, ReplyBy, Request},
-    retransmit::{after_discover, after_refusal, after_request},
+    retransmit::{after_discover, after_failure, after_request},
     search::Search,
     socket::{Delivery, Transmission},
 };
@@ -93,18 +93,21 @@ impl Client {
     /// A reply while offers are awaited: the first usable offer is taken.
     pub(super) fn offered(
         &self,
-        selecting: Selecting,
+        mut selecting: Selecting,
         reply: &Reply,
         from: MacAddr,
         context: &mut Context<'_>,
     ) -> Step {
-        let offer = match selecting.judge(reply, from, context) {
+        let judged = selecting.judge(reply, from, context);
+        if matches!(judged, Ok(_) | Err(Ignored::Unusable(_))) {
+            selecting.search.offered(reply);
+        }
+        let offer = match judged {
             Ok(offer) => offer,
             Err(ignored) => return (State::Selecting(selecting), vec![Action::Ignore(ignored)]),
         };
         let reply_by = selecting.reply();
-        let Selecting { xid, secs, mut search, .. } = selecting;
-        search.offered(reply);
+        let Selecting { xid, secs, search, .. } = selecting;
         let requesting = Requesting {
             xid,
             secs,
@@ -120,12 +123,13 @@ impl Client {
     }
 
     /// The server that made the offer is silent.
-    pub(super) fn request_again(&self, requesting: Requesting, context: &mut Context<'_>) -> Step {
+    pub(super) fn request_again(&self, mut requesting: Requesting, context: &mut Context<'_>) -> Step {
         let summary = Action::Searching(requesting.search.summary.clone());
         let (state, mut actions) = if requesting.sent < MOST_REQUESTS {
             self.send_request(requesting, context)
         } else {
-            self.discover(requesting.search, context)
+            requesting.search.deserted();
+            self.search_again(context.now, requesting.search, context)
         };
         actions.push(summary);
         (state, actions)
@@ -174,13 +178,13 @@ impl Client {
         }
     }
 
-    /// Goes on searching, not before `earliest`, and later the more often it was refused.
+    /// Goes on searching if frames can pass, not before `earliest`, and later the more offers came to nothing.
     pub(super) fn search_again(&self, earliest: Instant, search: Search, context: &mut Context<'_>) -> Step {
-        let at = earliest.max(context.now + after_refusal(search.refusals));
-        if at <= context.now {
-            self.discover(search, context)
-        } else {
-            (State::Init { at, search }, Vec::new())
+        let at = earliest.max(context.now + after_failure(search.failures));
+        match self.medium {
+            Medium::Down => (State::Idle, Vec::new()),
+            Medium::Up if at <= context.now => self.discover(search, context),
+            Medium::Up => (State::Init { at, search }, Vec::new()),
         }
     }
 }
@@ -193,7 +197,7 @@ impl Selecting {
     fn judge(&self, reply: &Reply, from: MacAddr, context: &mut Context<'_>) -> Result<Lease, Ignored> {
         of_transaction(reply, self.xid)?;
         match reply.kind {
-            Kind::Offer => usable(reply, from, context.now, context.rng),
+            Kind::Offer => usable(reply, from, context.now, context),
             Kind::Ack | Kind::Nak => Err(Ignored::Unexpected),
         }
     }
@@ -211,7 +215,7 @@ impl Requesting {
             Kind::Offer => Err(Ignored::Unexpected),
             Kind::Ack | Kind::Nak if reply.server() != Some(self.server) => Err(Ignored::OtherServer),
             Kind::Ack if reply.yiaddr != self.address => Err(Ignored::OtherAddress),
-            Kind::Ack => usable(reply, from, self.requested, context.rng).map(Answer::Granted),
+            Kind::Ack => usable(reply, from, self.requested, context).map(Answer::Granted),
             Kind::Nak => Ok(Answer::Refused),
         }
     }
@@ -221,13 +225,18 @@ pub(super) fn of_transaction(reply: &Reply, xid: u32) -> Result<(), Ignored> {
     if reply.xid == xid { Ok(()) } else { Err(Ignored::OtherTransaction) }
 }
 
+/// The lease in a reply, unless its time is over already: an answer may be slower than a lease is long.
 pub(super) fn usable(
     reply: &Reply,
     from: MacAddr,
     requested: Instant,
-    rng: &mut dyn Rng,
+    context: &mut Context<'_>,
 ) -> Result<Lease, Ignored> {
-    Lease::from_reply(reply, from, requested, rng).map_err(Ignored::Unusable)
+    let lease = Lease::from_reply(reply, from, requested, context.rng).map_err(Ignored::Unusable)?;
+    if lease.expiry().is_some_and(|expiry| expiry <= context.now) {
+        return Err(Ignored::Unusable(Unusable::Over));
+    }
+    Ok(lease)
 }
 
 /// From nowhere to everybody: there is no address yet.

@@ -113,13 +113,21 @@ pub(super) type Step = (State, Vec<Action>);
 #[derive(Debug)]
 pub struct Client {
     pub(super) identity: Identity,
+    pub(super) medium: Medium,
     state: State,
+}
+
+/// Whether frames can pass. It changes while a lease is held too, and the search for the next one depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Medium {
+    Up,
+    Down,
 }
 
 impl Client {
     /// A client that waits for its link.
     pub fn new(identity: Identity) -> Self {
-        Self { identity, state: State::Idle }
+        Self { identity, medium: Medium::Down, state: State::Idle }
     }
 
     /// The lease it holds.
@@ -148,23 +156,44 @@ impl Client {
 
     /// Takes an event and says what follows from it.
     pub fn step(&mut self, event: Event, context: &mut Context<'_>) -> Vec<Action> {
+        let mut actions = self.expire(context.now);
         let is_due = is_due(self.deadline(), context.now);
         let state = std::mem::replace(&mut self.state, State::Stopped);
-        let (state, actions) = match event {
-            Event::LinkUp => self.link_up(state, context),
-            Event::LinkDown => (link_down(state), Vec::new()),
+        let (state, further) = match event {
+            Event::LinkUp => {
+                self.medium = Medium::Up;
+                self.link_up(state, context)
+            }
+            Event::LinkDown => {
+                self.medium = Medium::Down;
+                (link_down(state), Vec::new())
+            }
             Event::Received(reply, from) => self.received(state, &reply, from, context),
             Event::Deadline if is_due => self.due(state, context),
             Event::Deadline => (state, Vec::new()),
             Event::Stop => (State::Stopped, self.give_back(state, context)),
         };
         self.state = state;
+        actions.extend(further);
         actions
+    }
+
+    /// Whatever happens after a lease's time happens without the lease: the timer may come late, after a suspend or
+    /// behind a packet.
+    fn expire(&mut self, now: Instant) -> Vec<Action> {
+        let Some(lease) = self.lease().filter(|lease| is_due(lease.expiry(), now)).cloned() else {
+            return Vec::new();
+        };
+        self.state = match self.medium {
+            Medium::Up => State::Init { at: lease.next_cycle(), search: Search::new(now) },
+            Medium::Down => State::Idle,
+        };
+        vec![Action::Lost(lease, LostReason::Expired)]
     }
 
     fn link_up(&self, state: State, context: &mut Context<'_>) -> Step {
         match state {
-            State::Idle => self.discover(Search::new(context.now, 0), context),
+            State::Idle => self.discover(Search::new(context.now), context),
             State::Init { .. }
             | State::Selecting(_)
             | State::Requesting(_)
@@ -197,11 +226,11 @@ impl Client {
         }
     }
 
-    /// Options 57, 55 and 12, the same in every message that asks for parameters (RFC 2131, section 3.5).
+    /// Options 55, 57 and 12, the same in every message that asks for parameters (RFC 2131, section 3.5).
     pub(super) fn parameters(&self) -> Vec<DhcpOption> {
         let mut options = vec![
-            DhcpOption::MaxMessageSize(self.identity.mtu.max(SMALLEST_MESSAGE)),
             DhcpOption::ParameterRequestList(PARAMETERS.to_vec()),
+            DhcpOption::MaxMessageSize(self.identity.mtu.max(SMALLEST_MESSAGE)),
         ];
         options.extend(self.identity.hostname.as_ref().map(|name| DhcpOption::Hostname(name.to_string())));
         options

@@ -53,7 +53,7 @@ impl Extending {
         match reply.kind {
             Kind::Offer => Err(Ignored::Unexpected),
             Kind::Ack | Kind::Nak if !is_ours => Err(Ignored::OtherServer),
-            Kind::Ack => usable(reply, from, self.began, context.rng).map(Answer::Extended),
+            Kind::Ack => usable(reply, from, self.began, context).map(Answer::Extended),
             Kind::Nak => Ok(Answer::Refused),
         }
     }
@@ -65,7 +65,7 @@ enum Answer {
 }
 
 impl Client {
-    /// T1 has passed, or what is left of a lease too short for T1.
+    /// T1 has passed.
     pub(super) fn extend(&self, lease: Lease, context: &mut Context<'_>) -> Step {
         let extending = Extending {
             lease,
@@ -77,14 +77,11 @@ impl Client {
         self.extend_further(extending, context)
     }
 
-    /// T1 or T2 or the lease's time has passed, or nobody has answered.
+    /// T1 or T2 has passed, or nobody has answered.
     pub(super) fn extend_further(&self, extending: Extending, context: &mut Context<'_>) -> Step {
         let now = context.now;
-        let has_passed = |moment: Option<Instant>| moment.is_some_and(|moment| moment <= now);
-        if has_passed(extending.lease.expiry()) {
-            return self.lose(extending.lease, LostReason::Expired, Search::new(now, 0), context);
-        }
-        if extending.asking == Asking::ItsServer && has_passed(extending.lease.rebinding()) {
+        let is_past_t2 = extending.lease.rebinding().is_some_and(|t2| t2 <= now);
+        if extending.asking == Asking::ItsServer && is_past_t2 {
             let xid = context.rng.random();
             let Extending { lease, .. } = extending;
             return self
@@ -126,17 +123,14 @@ impl Client {
         match extending.judge(reply, from, context) {
             Ok(Answer::Extended(lease)) => (State::Bound(lease.clone()), vec![Action::Extended(lease)]),
             Ok(Answer::Refused) => {
-                let mut search = Search::new(context.now, 0);
+                let mut search = Search::new(context.now);
                 search.refused(reply);
-                self.lose(extending.lease, LostReason::Nak, search, context)
+                let lost = Action::Lost(extending.lease.clone(), LostReason::Nak);
+                let (state, sent) = self.search_again(extending.lease.next_cycle(), search, context);
+                (state, [vec![lost], sent].concat())
             }
             Err(ignored) => (State::Extending(extending), vec![Action::Ignore(ignored)]),
         }
-    }
-
-    fn lose(&self, lease: Lease, reason: LostReason, search: Search, context: &mut Context<'_>) -> Step {
-        let (state, sent) = self.search_again(lease.next_cycle(), search, context);
-        (state, [vec![Action::Lost(lease, reason)], sent].concat())
     }
 
     /// RELEASE (RFC 2131, section 4.4.6): straight to where the ACK came from, so that it needs no ARP and is on its way

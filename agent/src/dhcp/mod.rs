@@ -18,6 +18,6 @@ mod socket;
 pub use client::{Action, Client, Context, Event, Identity};
 pub use frame::{Checksum, FrameError, decode as decode_frame, encode as encode_frame};
 pub use lease::{Lease, LeaseTime, Unusable};
-pub use message::{Ignored, Kind, Reply, Request};
+pub use message::{Ignored, Kind, Reply, ReplyBy, Request};
 pub use options::Options;
 pub use socket::{Delivery, Received, Socket, SocketError, Transmission};

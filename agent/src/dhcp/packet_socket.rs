@@ -1,6 +1,9 @@
 //! The three calls on a packet socket for which no crate has a safe function.
 #![expect(unsafe_code, reason = "sockaddr_ll, PACKET_AUXDATA and its control message exist only in libc")]
-#![expect(clippy::cast_possible_truncation, reason = "the sizes and constants of libc fit the types of its structures")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the sizes and constants of libc fit the types of its structures"
+)]
 
 use std::{
     io,

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(64);
 /// After a renewal that nobody answered (RFC 2131, section 4.4.5).
 const SHORTEST_RENEWAL: Duration = Duration::from_mins(1);
 
-/// After the first refusal at once, then later and later, so that a server that refuses is not stormed.
+/// After the first failure at once, then later and later, so that a server that refuses is not stormed.
 const LONGEST_PENANCE: Duration = Duration::from_mins(5);
 
 /// How long to wait for an OFFER after the `sent`th DISCOVER: doubling, and from the second on spread so wide that a herd
@@ -35,11 +35,11 @@ pub(super) fn after_renewal(remaining: Duration) -> Duration {
     (remaining / 2).max(SHORTEST_RENEWAL)
 }
 
-/// How long to stay silent after the `refusals`th NAK in a row.
-pub(super) fn after_refusal(refusals: u32) -> Duration {
-    match refusals {
+/// How long to stay silent after the `failures`th offer in a row that came to nothing.
+pub(super) fn after_failure(failures: u32) -> Duration {
+    match failures {
         0 | 1 => Duration::ZERO,
-        _ => FIRST.saturating_mul(1 << (refusals - 2).min(9)).min(LONGEST_PENANCE),
+        _ => FIRST.saturating_mul(1 << (failures - 2).min(9)).min(LONGEST_PENANCE),
     }
 }
 

@@ -11,15 +11,15 @@ use crate::clock::Instant;
 pub(super) struct Search {
     /// When the first DISCOVER was due.
     pub began: Instant,
-    /// How many NAKs in a row.
-    pub refusals: u32,
+    /// How many offers in a row came to nothing.
+    pub failures: u32,
     /// What has happened.
     pub summary: Summary,
 }
 
 impl Search {
-    pub fn new(began: Instant, refusals: u32) -> Self {
-        Self { began, refusals, summary: Summary { naks: refusals, ..Summary::default() } }
+    pub fn new(began: Instant) -> Self {
+        Self { began, failures: 0, summary: Summary::default() }
     }
 
     /// Seconds since it began, for the header's `secs`.
@@ -35,13 +35,19 @@ impl Search {
         self.summary.requests = self.summary.requests.saturating_add(1);
     }
 
+    /// An offer came, usable or not.
     pub fn offered(&mut self, reply: &Reply) {
         self.summary.offers = self.summary.offers.saturating_add(1);
         self.summary.server = reply.server();
     }
 
+    /// The server that made an offer was silent ever after.
+    pub fn deserted(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
     pub fn refused(&mut self, reply: &Reply) {
-        self.refusals = self.refusals.saturating_add(1);
+        self.failures = self.failures.saturating_add(1);
         self.summary.naks = self.summary.naks.saturating_add(1);
         self.summary.server = reply.server().or(self.summary.server);
         self.summary.message = reply.options.text(OptionCode::Message);
