@@ -1,26 +1,25 @@
-//! Gives the uplink its address and its routes, and takes them away again.
+//! Gives the uplink its address, its MTU and its routes, and takes them away again.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::net::Ipv4Addr;
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::{
-    address::{AddressAttribute, AddressMessage, CacheInfo},
-    route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope},
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use rtnetlink::{Error as Netlink, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{LinkUnspec, RouteMessageBuilder};
+use tracing::warn;
 
 use super::{
-    Attempt as _, Configuration, Link, LinkError, Links,
-    route::{Route, routes},
+    Attempt as _, Configuration, Link, LinkError, Links, absent_is_fine,
+    address::subnet,
+    route::{DEFAULT, Route, plan},
 };
 
 impl Links {
-    /// Makes the uplink have `configuration` and nothing else of its kind. What it has already is left alone, so that
-    /// an extended lease disturbs no connection. Gives the subnets of other interfaces that overlap with the uplink's.
+    /// Makes the uplink have `configuration` and nothing else of its kind, and the default route lead nowhere else. What
+    /// it has already is left alone, so that an extended lease disturbs no connection. Gives the subnets of other
+    /// interfaces that overlap with the uplink's; routes that are left out are logged.
     ///
     /// # Errors
     /// The first thing that the kernel refuses.
@@ -29,30 +28,25 @@ impl Links {
         link: &Link,
         configuration: &Configuration,
     ) -> Result<Vec<Ipv4Net>, LinkError> {
-        let addresses = self.addresses().await?;
-        for old in of_link(&addresses, link).filter(|old| subnet(old) != Some(configuration.address)) {
-            self.remove_address(old.clone()).await?;
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.addresses().await?.into_iter().partition(|address| address.header.index == link.index);
+        // The old address goes first: the new one would be secondary to it, and go with it.
+        for old in own.into_iter().filter(|old| subnet(old) != Some(configuration.address)) {
+            self.remove_address(old).await?;
         }
         self.add_address(link, configuration).await?;
         if let Some(mtu) = configuration.mtu.filter(|mtu| *mtu != link.mtu) {
-            let set = LinkUnspec::new_with_index(link.index).mtu(mtu).build();
-            self.handle
-                .link()
-                .set(set)
-                .execute()
-                .await
-                .attempt(&self.name, || format!("set an MTU of {mtu}"))?;
+            self.set_mtu(link, mtu).await?;
         }
-        let others = addresses
-            .iter()
-            .filter(|address| address.header.index != link.index);
-        let inside: Vec<Ipv4Net> = others.filter_map(subnet).map(|subnet| subnet.trunc()).collect();
-        self.set_routes(link, &routes(configuration, &inside)).await?;
+        let inside: Vec<Ipv4Net> = others.iter().filter_map(subnet).map(|subnet| subnet.trunc()).collect();
+        let plan = plan(configuration, &inside);
+        for left_out in &plan.left_out {
+            warn!(interface = %self.name, "{left_out}");
+        }
+        self.remove_routes(|route| is_foreign_default(route, link)).await?;
+        self.set_routes(link, &plan.routes).await?;
         let lan = configuration.address.trunc();
-        Ok(inside
-            .into_iter()
-            .filter(|subnet| subnet.contains(&lan) || lan.contains(subnet))
-            .collect())
+        Ok(inside.into_iter().filter(|subnet| subnet.contains(&lan) || lan.contains(subnet)).collect())
     }
 
     /// Takes address and routes away.
@@ -61,127 +55,81 @@ impl Links {
     /// The first thing that the kernel refuses.
     pub async fn deconfigure(&self, link: &Link) -> Result<(), LinkError> {
         self.set_routes(link, &[]).await?;
-        for address in of_link(&self.addresses().await?, link) {
-            self.remove_address(address.clone()).await?;
+        let own = self.addresses().await?.into_iter().filter(|address| address.header.index == link.index);
+        for address in own {
+            self.remove_address(address).await?;
         }
         Ok(())
     }
 
-    /// All IPv4 addresses of all interfaces.
-    async fn addresses(&self) -> Result<Vec<AddressMessage>, LinkError> {
-        let mut request = self.handle.address().get();
-        request.message_mut().header.family = rtnetlink::packet_route::AddressFamily::Inet;
-        request
-            .execute()
-            .try_collect()
-            .await
-            .attempt(&self.name, || "list the addresses".into())
+    async fn set_mtu(&self, link: &Link, mtu: u32) -> Result<(), LinkError> {
+        let set = LinkUnspec::new_with_index(link.index).mtu(mtu).build();
+        let done = self.handle.link().set(set).execute().await;
+        done.attempt(&self.name, || format!("set an MTU of {mtu}"))
     }
 
-    async fn add_address(&self, link: &Link, configuration: &Configuration) -> Result<(), LinkError> {
-        let address = configuration.address;
-        let add = self
-            .handle
-            .address()
-            .add(link.index, address.addr().into(), address.prefix_len());
-        let mut add = add.replace();
-        let lifetime = configuration.lifetime.map_or(u32::MAX, to_lifetime);
-        let mut lifetimes = CacheInfo::default();
-        lifetimes.ifa_preferred = lifetime;
-        lifetimes.ifa_valid = lifetime;
-        add.message_mut()
-            .attributes
-            .push(AddressAttribute::CacheInfo(lifetimes));
-        add.execute()
-            .await
-            .attempt(&self.name, || format!("set the address {address}"))
-    }
-
-    async fn remove_address(&self, address: AddressMessage) -> Result<(), LinkError> {
-        let gone = self.handle.address().del(address).execute().await;
-        gone.or_else(absent_is_fine)
-            .attempt(&self.name, || "remove an address".into())
-    }
-
-    /// Makes `wanted` the uplink's only routes from DHCP.
+    /// Makes `wanted` the uplink's only routes from DHCP; touches none that is as it should be.
     async fn set_routes(&self, link: &Link, wanted: &[Route]) -> Result<(), LinkError> {
-        let ipv4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let all: Vec<RouteMessage> = self
-            .handle
-            .route()
-            .get(ipv4)
-            .execute()
-            .try_collect()
-            .await
-            .attempt(&self.name, || "list the routes".into())?;
-        for old in all.into_iter().filter(|old| is_ours(old, link)) {
-            if wanted
-                .iter()
-                .all(|route| Some(route.destination) != destination(&old))
-            {
-                let gone = self.handle.route().del(old).execute().await;
-                gone.or_else(absent_is_fine)
-                    .attempt(&self.name, || "remove a route".into())?;
-            }
-        }
-        for route in wanted {
-            let message = to_message(link, route);
-            let added = self.handle.route().add(message).replace().execute().await;
+        let is_wanted =
+            |route: &RouteMessage| wanted.iter().any(|is| is.destination == to_route(route).destination);
+        self.remove_routes(|route| is_ours(route, link) && !is_wanted(route)).await?;
+        let all = self.routes().await?;
+        let present: Vec<Route> = all.iter().filter(|route| is_ours(route, link)).map(to_route).collect();
+        for route in wanted.iter().filter(|route| !present.contains(route)) {
+            let added = self.handle.route().add(to_message(link, route)).replace().execute().await;
             added.attempt(&self.name, || format!("set the route to {}", route.destination))?;
         }
         Ok(())
     }
-}
 
-/// In whole seconds, rounded down, so that the kernel is never later than the server; never the value for `for ever`.
-fn to_lifetime(lifetime: Duration) -> u32 {
-    u32::try_from(lifetime.as_secs())
-        .unwrap_or(u32::MAX)
-        .clamp(1, u32::MAX - 1)
-}
+    async fn remove_routes(&self, is_unwanted: impl Fn(&RouteMessage) -> bool) -> Result<(), LinkError> {
+        for route in self.routes().await?.into_iter().filter(is_unwanted) {
+            let destination = to_route(&route).destination;
+            let gone = self.handle.route().del(route).execute().await;
+            gone.or_else(absent_is_fine)
+                .attempt(&self.name, || format!("remove a route to {destination}"))?;
+        }
+        Ok(())
+    }
 
-fn absent_is_fine(error: Netlink) -> Result<(), Netlink> {
-    let absent = [-libc::EADDRNOTAVAIL, -libc::ESRCH, -libc::ENODEV];
-    match &error {
-        Netlink::NetlinkError(message) if absent.contains(&message.raw_code()) => Ok(()),
-        _ => Err(error),
+    /// All IPv4 routes of all interfaces.
+    async fn routes(&self) -> Result<Vec<RouteMessage>, LinkError> {
+        let ipv4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
+        let all = self.handle.route().get(ipv4).execute().try_collect().await;
+        all.attempt(&self.name, || "list the routes".into())
     }
 }
 
-fn of_link<'a>(addresses: &'a [AddressMessage], link: &Link) -> impl Iterator<Item = &'a AddressMessage> {
-    let index = link.index;
-    addresses
-        .iter()
-        .filter(move |address| address.header.index == index)
+fn leads_over(route: &RouteMessage, link: &Link) -> bool {
+    route.attributes.contains(&RouteAttribute::Oif(link.index))
 }
 
-/// The address of a message with its prefix length.
-fn subnet(message: &AddressMessage) -> Option<Ipv4Net> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(address)) => {
-            Ipv4Net::new(*address, message.header.prefix_len).ok()
-        }
-        _ => None,
-    })
-}
-
-/// Whether a route is one that we made over the uplink.
+/// Whether a route is one that we made.
 fn is_ours(route: &RouteMessage, link: &Link) -> bool {
-    let is_over_uplink =
-        |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Oif(oif) if *oif == link.index);
-    route.header.protocol == RouteProtocol::Dhcp && route.attributes.iter().any(is_over_uplink)
+    route.header.protocol == RouteProtocol::Dhcp && leads_over(route, link)
 }
 
-fn destination(route: &RouteMessage) -> Option<Ipv4Net> {
-    let address = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
-        _ => None,
-    });
-    Ipv4Net::new(
-        address.unwrap_or(Ipv4Addr::UNSPECIFIED),
-        route.header.destination_prefix_length,
-    )
-    .ok()
+/// Whether it is a default route over another interface, such as Docker's.
+fn is_foreign_default(route: &RouteMessage, link: &Link) -> bool {
+    let header = &route.header;
+    header.table == RouteHeader::RT_TABLE_MAIN
+        && header.kind == RouteType::Unicast
+        && to_route(route).destination == DEFAULT
+        && !leads_over(route, link)
+}
+
+fn to_route(message: &RouteMessage) -> Route {
+    let mut route = Route { destination: DEFAULT, router: None };
+    for attribute in &message.attributes {
+        if let RouteAttribute::Destination(RouteAddress::Inet(address)) = attribute {
+            let length = message.header.destination_prefix_length;
+            route.destination =
+                Ipv4Net::new(*address, length).expect("the kernel's prefixes have 0 to 32 bits");
+        } else if let RouteAttribute::Gateway(RouteAddress::Inet(address)) = attribute {
+            route.router = Some(*address);
+        }
+    }
+    route
 }
 
 fn to_message(link: &Link, route: &Route) -> RouteMessage {

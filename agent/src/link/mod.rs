@@ -1,10 +1,13 @@
-//! The uplink in the kernel: watches it come and go, and gives it its address and routes. Decides nothing.
+//! The uplink in the kernel: watches it come and go, and gives it its address and routes.
+//!
+//! Knows netlink and nothing of leases. `route` decides, the others act.
 
+mod address;
 mod configure;
 mod route;
 mod watch;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{io, net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
 use landfall_api::{InterfaceName, MacAddr};
@@ -55,11 +58,27 @@ pub struct Configuration {
 pub enum LinkError {
     /// No netlink socket.
     #[error("cannot open a netlink socket")]
-    Socket(#[source] std::io::Error),
+    Socket(#[source] io::Error),
     /// The kernel closed it.
     #[error("the kernel does not tell about interfaces any more")]
     Closed,
-    /// The kernel refused.
+    /// The interface is gone, or was set down by someone else. The watch tells the same.
+    #[error("cannot {attempt} on {interface}: it is gone or down")]
+    Unavailable {
+        /// What was asked for.
+        attempt: String,
+        /// Of which interface.
+        interface: InterfaceName,
+    },
+    /// The agent may not.
+    #[error("not permitted to {attempt} on {interface}; the agent needs CAP_NET_ADMIN")]
+    NotPermitted {
+        /// What was asked for.
+        attempt: String,
+        /// Of which interface.
+        interface: InterfaceName,
+    },
+    /// The kernel refused for another reason.
     #[error("cannot {attempt} on {interface}")]
     Refused {
         /// What was asked for.
@@ -68,7 +87,7 @@ pub enum LinkError {
         interface: InterfaceName,
         /// What the kernel said.
         #[source]
-        source: Netlink,
+        source: io::Error,
     },
 }
 
@@ -79,10 +98,58 @@ trait Attempt<T> {
 
 impl<T> Attempt<T> for Result<T, Netlink> {
     fn attempt(self, interface: &InterfaceName, attempt: impl FnOnce() -> String) -> Result<T, LinkError> {
-        self.map_err(|source| LinkError::Refused {
-            attempt: attempt(),
-            interface: interface.clone(),
-            source,
+        self.map_err(|error| {
+            let (interface, attempt) = (interface.clone(), attempt());
+            match errno(&error) {
+                // Every router of a plan can be reached, unless the link is down.
+                Some(libc::ENODEV | libc::ENXIO | libc::ENETDOWN | libc::ENETUNREACH) => {
+                    LinkError::Unavailable { attempt, interface }
+                }
+                Some(libc::EPERM | libc::EACCES) => LinkError::NotPermitted { attempt, interface },
+                Some(errno) => {
+                    LinkError::Refused { attempt, interface, source: io::Error::from_raw_os_error(errno) }
+                }
+                None => LinkError::Refused { attempt, interface, source: io::Error::other(error) },
+            }
         })
+    }
+}
+
+/// The kernel's error number, if it is the kernel that refused.
+fn errno(error: &Netlink) -> Option<i32> {
+    if let Netlink::NetlinkError(message) = error { Some(-message.raw_code()) } else { None }
+}
+
+/// Being asked to remove what is gone already is no failure.
+fn absent_is_fine(error: Netlink) -> Result<(), Netlink> {
+    match errno(&error) {
+        Some(libc::EADDRNOTAVAIL | libc::ESRCH | libc::ENODEV) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroI32;
+
+    use rtnetlink::packet_core::ErrorMessage;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_was_attempted_on_which_interface_and_what_to_do() {
+        let said = |errno: i32| {
+            let mut message = ErrorMessage::default();
+            message.code = NonZeroI32::new(-errno);
+            let name = "lan0".parse().expect("a name");
+            let result: Result<(), _> = Err(Netlink::NetlinkError(message));
+            result.attempt(&name, || "set the address 10.0.0.5/24".into()).expect_err("an error").to_string()
+        };
+        assert_eq!(said(libc::ENODEV), "cannot set the address 10.0.0.5/24 on lan0: it is gone or down");
+        assert_eq!(
+            said(libc::EPERM),
+            "not permitted to set the address 10.0.0.5/24 on lan0; the agent needs CAP_NET_ADMIN"
+        );
+        assert_eq!(said(libc::EEXIST), "cannot set the address 10.0.0.5/24 on lan0");
     }
 }

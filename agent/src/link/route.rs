@@ -3,8 +3,19 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use thiserror::Error;
 
 use super::Configuration;
+
+/// Every destination.
+pub(super) const DEFAULT: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+
+/// Where no router leads: this host, this link, groups (RFC 6890).
+const RESERVED: [Ipv4Net; 3] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
+];
 
 /// One route over the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,40 +26,106 @@ pub(super) struct Route {
     pub router: Option<Ipv4Addr>,
 }
 
-/// The default route, and where a router is not in the uplink's subnet, a route to it first (RFC 3442).
-const DEFAULT: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+/// What to do about the routes of a configuration.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// The routes to have, in an order in which each can be added.
+    pub routes: Vec<Route>,
+    /// Those that would do harm.
+    pub left_out: Vec<LeftOut>,
+}
 
-/// The routes of `configuration`, in an order in which each can be added; none of them leads into one of the subnets
-/// `inside`, which belong to other interfaces.
-pub(super) fn routes(configuration: &Configuration, inside: &[Ipv4Net]) -> Vec<Route> {
-    let default = configuration.routers.first().map(|router| (DEFAULT, *router));
-    let wanted = configuration.routes.iter().copied().chain(default);
-    let mut routes = Vec::new();
-    for (destination, router) in wanted.filter(|(destination, _)| !is_inside(*destination, inside)) {
-        let router = Some(router).filter(|router| !router.is_unspecified());
-        if let Some(router) = router.filter(|router| !configuration.address.contains(router)) {
-            push(
-                &mut routes,
-                Route {
-                    destination: router.into(),
-                    router: None,
-                },
-            );
+/// Why a route is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum LeftOut {
+    /// It, or the way to its router, would take packets away from the target.
+    #[error("the route to {0} is left out: it leads into {1}, which is another interface's")]
+    Inside(Ipv4Net, Ipv4Net),
+    /// No route leads there.
+    #[error("the route to {0} is left out: {1} is never routed")]
+    Reserved(Ipv4Net, Ipv4Net),
+    /// It would take the place of the connected route.
+    #[error("the route to {0} by {1} is left out: that is the uplink's own subnet")]
+    Own(Ipv4Net, Ipv4Addr),
+    /// The router cannot be one.
+    #[error("the route to {0} is left out: {1} cannot be a router")]
+    Router(Ipv4Net, Ipv4Addr),
+}
+
+/// The routes of `configuration`, none of which leads into one of the subnets `inside`, which belong to other interfaces.
+/// The routers count only where there are no classless routes (RFC 3442, DHCP Client Behavior).
+pub(super) fn plan(configuration: &Configuration, inside: &[Ipv4Net]) -> Plan {
+    let mut plan = Plan::default();
+    if configuration.routes.is_empty()
+        && let Some(router) = configuration.routers.first()
+    {
+        plan.by_router(DEFAULT, *router, configuration.address, inside);
+    }
+    for (destination, router) in &configuration.routes {
+        // "the DHCP client SHOULD ... mask off" host bits that a server left set (RFC 3442).
+        let destination = destination.trunc();
+        if router.is_unspecified() {
+            plan.on_link(destination, configuration.address, inside);
+        } else {
+            plan.by_router(destination, *router, configuration.address, inside);
         }
-        push(&mut routes, Route { destination, router });
     }
-    routes
+    plan
 }
 
-/// The first of two routes to one destination stays.
-fn push(routes: &mut Vec<Route>, route: Route) {
-    if routes.iter().all(|other| other.destination != route.destination) {
-        routes.push(route);
+impl Plan {
+    fn on_link(&mut self, destination: Ipv4Net, own: Ipv4Net, inside: &[Ipv4Net]) {
+        match harm(destination, inside) {
+            Some(harm) => self.left_out.push(harm),
+            None if destination == own.trunc() => {} // The kernel made that one with the address.
+            None => self.push(Route { destination, router: None }),
+        }
+    }
+
+    /// A router that is not in the uplink's subnet gets a route of its own first.
+    fn by_router(&mut self, destination: Ipv4Net, router: Ipv4Addr, own: Ipv4Net, inside: &[Ipv4Net]) {
+        let is_on_link = own.contains(&router);
+        let way = || if is_on_link { None } else { inside.iter().find(|subnet| subnet.contains(&router)) };
+        if let Some(harm) = harm(destination, inside) {
+            self.left_out.push(harm);
+        } else if destination == own.trunc() {
+            self.left_out.push(LeftOut::Own(destination, router));
+        } else if !can_route(router, own) {
+            self.left_out.push(LeftOut::Router(destination, router));
+        } else if let Some(subnet) = way() {
+            self.left_out.push(LeftOut::Inside(destination, *subnet));
+        } else {
+            if !is_on_link {
+                self.push(Route { destination: router.into(), router: None });
+            }
+            self.push(Route { destination, router: Some(router) });
+        }
+    }
+
+    /// The first of two routes to one destination stays.
+    fn push(&mut self, route: Route) {
+        if self.routes.iter().all(|other| other.destination != route.destination) {
+            self.routes.push(route);
+        }
     }
 }
 
-fn is_inside(destination: Ipv4Net, inside: &[Ipv4Net]) -> bool {
-    inside.iter().any(|subnet| subnet.contains(&destination))
+fn harm(destination: Ipv4Net, inside: &[Ipv4Net]) -> Option<LeftOut> {
+    let holder = |subnets: &[Ipv4Net]| subnets.iter().copied().find(|subnet| subnet.contains(&destination));
+    holder(&RESERVED)
+        .map(|subnet| LeftOut::Reserved(destination, subnet))
+        .or_else(|| holder(inside).map(|subnet| LeftOut::Inside(destination, subnet)))
+}
+
+/// The kernel refuses a router that is the host itself, a group or a broadcast address.
+fn can_route(router: Ipv4Addr, own: Ipv4Net) -> bool {
+    let is_broadcast = own.prefix_len() < 31 && [own.broadcast(), own.network()].contains(&router);
+    !(router == own.addr()
+        || router.is_unspecified()
+        || router.is_loopback()
+        || router.is_multicast()
+        || router.is_broadcast()
+        || is_broadcast)
 }
 
 #[cfg(test)]
@@ -58,6 +135,7 @@ mod tests {
     const LAN: &str = "10.0.0.50/24";
     const DOCKER: &str = "172.17.0.0/16";
 
+    /// What is decided, the routes that are left out after a `!`.
     fn decided(address: &str, routers: &[&str], others: &[(&str, &str)]) -> Vec<String> {
         let ip = |text: &&str| text.parse::<Ipv4Addr>().expect("an address");
         let configuration = Configuration {
@@ -65,59 +143,85 @@ mod tests {
             lifetime: None,
             mtu: None,
             routers: routers.iter().map(ip).collect(),
-            routes: others
-                .iter()
-                .map(|(to, by)| (to.parse().expect("a prefix"), ip(by)))
-                .collect(),
+            routes: others.iter().map(|(to, by)| (to.parse().expect("a prefix"), ip(by))).collect(),
         };
         let text = |route: Route| match route.router {
             Some(router) => format!("{} via {router}", route.destination),
             None => format!("{} on the link", route.destination),
         };
-        routes(&configuration, &[DOCKER.parse().expect("a prefix")])
-            .into_iter()
-            .map(text)
-            .collect()
+        let plan = plan(&configuration, &[DOCKER.parse().expect("a prefix")]);
+        let left_out = plan.left_out.iter().map(|left_out| match left_out {
+            LeftOut::Inside(to, _) => format!("! {to} inside"),
+            LeftOut::Reserved(to, _) => format!("! {to} reserved"),
+            LeftOut::Own(to, _) => format!("! {to} own"),
+            LeftOut::Router(to, by) => format!("! {to} via {by}"),
+        });
+        plan.routes.into_iter().map(text).chain(left_out).collect()
     }
 
     #[test]
     fn the_first_router_is_the_default_route() {
-        assert_eq!(
-            decided(LAN, &["10.0.0.1", "10.0.0.2"], &[]),
-            ["0.0.0.0/0 via 10.0.0.1"]
-        );
+        assert_eq!(decided(LAN, &["10.0.0.1", "10.0.0.2"], &[]), ["0.0.0.0/0 via 10.0.0.1"]);
         assert_eq!(decided(LAN, &[], &[]), [""; 0]);
     }
 
     #[test]
+    fn routers_are_ignored_where_there_are_classless_routes() {
+        let route = [("10.9.0.0/16", "10.0.0.2")];
+        assert_eq!(decided(LAN, &["10.0.0.1"], &route), ["10.9.0.0/16 via 10.0.0.2"]);
+    }
+
+    #[test]
     fn a_router_off_the_link_gets_a_route_first() {
-        assert_eq!(
-            decided("10.0.0.50/32", &["10.0.0.1"], &[]),
-            ["10.0.0.1/32 on the link", "0.0.0.0/0 via 10.0.0.1"]
-        );
+        let wanted = ["10.0.0.1/32 on the link", "0.0.0.0/0 via 10.0.0.1"];
+        assert_eq!(decided("10.0.0.50/32", &["10.0.0.1"], &[]), wanted);
+        assert_eq!(decided("10.0.0.50/32", &[], &[("0.0.0.0/0", "10.0.0.1")]), wanted);
     }
 
     #[test]
     fn a_router_of_zeros_means_on_the_link() {
-        assert_eq!(
-            decided(LAN, &[], &[("10.9.0.0/16", "0.0.0.0")]),
-            ["10.9.0.0/16 on the link"]
-        );
+        assert_eq!(decided(LAN, &[], &[("10.9.0.0/16", "0.0.0.0")]), ["10.9.0.0/16 on the link"]);
+        assert_eq!(decided(LAN, &["0.0.0.0"], &[]), ["! 0.0.0.0/0 via 0.0.0.0"]);
+    }
+
+    #[test]
+    fn host_bits_of_a_destination_are_masked() {
+        assert_eq!(decided(LAN, &[], &[("10.9.8.7/16", "10.0.0.1")]), ["10.9.0.0/16 via 10.0.0.1"]);
     }
 
     #[test]
     fn no_route_leads_into_the_subnet_of_another_interface() {
-        let others = [
-            ("172.17.3.0/24", "10.0.0.1"),
-            ("172.17.0.0/16", "10.0.0.1"),
-            ("172.16.0.0/12", "10.0.0.1"),
-        ];
-        assert_eq!(decided(LAN, &[], &others), ["172.16.0.0/12 via 10.0.0.1"]);
+        let into =
+            [("172.17.3.0/24", "10.0.0.1"), ("172.17.0.0/16", "0.0.0.0"), ("172.16.0.0/12", "10.0.0.1")];
+        let wanted = ["172.16.0.0/12 via 10.0.0.1", "! 172.17.3.0/24 inside", "! 172.17.0.0/16 inside"];
+        assert_eq!(decided(LAN, &[], &into), wanted);
+        assert_eq!(decided(LAN, &["172.17.0.2"], &[]), ["! 0.0.0.0/0 inside"]);
+    }
+
+    #[test]
+    fn what_is_never_routed_is_left_out() {
+        let reserved =
+            [("127.0.0.0/8", "10.0.0.1"), ("239.1.0.0/16", "10.0.0.1"), ("169.254.0.0/16", "0.0.0.0")];
+        let wanted = ["! 127.0.0.0/8 reserved", "! 239.1.0.0/16 reserved", "! 169.254.0.0/16 reserved"];
+        assert_eq!(decided(LAN, &[], &reserved), wanted);
+    }
+
+    #[test]
+    fn the_connected_route_stays() {
+        assert_eq!(decided(LAN, &[], &[("10.0.0.0/24", "0.0.0.0")]), [""; 0]);
+        assert_eq!(decided(LAN, &[], &[("10.0.0.0/24", "10.0.0.1")]), ["! 10.0.0.0/24 own"]);
+    }
+
+    #[test]
+    fn what_cannot_be_a_router_is_none() {
+        for router in ["10.0.0.50", "10.0.0.255", "10.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
+            assert_eq!(decided(LAN, &[router], &[]), [format!("! 0.0.0.0/0 via {router}")]);
+        }
     }
 
     #[test]
     fn one_destination_has_one_route() {
         let others = [("0.0.0.0/0", "10.0.0.9"), ("0.0.0.0/0", "10.0.0.8")];
-        assert_eq!(decided(LAN, &["10.0.0.1"], &others), ["0.0.0.0/0 via 10.0.0.9"]);
+        assert_eq!(decided(LAN, &[], &others), ["0.0.0.0/0 via 10.0.0.9"]);
     }
 }

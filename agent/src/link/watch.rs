@@ -3,17 +3,17 @@
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use landfall_api::{InterfaceName, MacAddr};
 use rtnetlink::packet_route::{
-    RouteNetlinkMessage,
+    AddressFamily, RouteNetlinkMessage,
     link::{LinkAttribute, LinkFlags, LinkMessage},
 };
 use rtnetlink::{
-    Error as Netlink, Handle, LinkUnspec, MulticastGroup, new_multicast_connection,
+    Handle, LinkUnspec, MulticastGroup, new_multicast_connection,
     packet_core::{NetlinkMessage, NetlinkPayload},
     sys::SocketAddr,
 };
 use tokio::task::JoinHandle;
 
-use super::{Attempt as _, Carrier, Link, LinkError};
+use super::{Attempt as _, Carrier, Link, LinkError, errno};
 
 type Messages = Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Unpin>;
 
@@ -23,9 +23,17 @@ pub struct Links {
     pub(super) handle: Handle,
     messages: Messages,
     connection: JoinHandle<()>,
-    link: Option<Link>,
-    /// What the first look found, until `next` has told it.
-    found: Option<Link>,
+    /// What the interface is, as far as the kernel has said.
+    now: Option<Link>,
+    /// What `next` has told of that.
+    told: Option<Link>,
+    knowledge: Knowledge,
+}
+
+/// Whether messages may be missing in what we know.
+enum Knowledge {
+    Current,
+    Stale,
 }
 
 impl Drop for Links {
@@ -42,35 +50,32 @@ impl Links {
     pub async fn watch(name: InterfaceName) -> Result<Self, LinkError> {
         let (connection, handle, messages) =
             new_multicast_connection(&[MulticastGroup::Link]).map_err(LinkError::Socket)?;
-        let connection = tokio::spawn(connection);
         let mut links = Self {
             name,
             handle,
             messages: Box::new(messages),
-            connection,
-            link: None,
-            found: None,
+            connection: tokio::spawn(connection),
+            now: None,
+            told: None,
+            knowledge: Knowledge::Stale,
         };
-        links.found = links.look().await?;
+        links.look().await?;
         Ok(links)
     }
 
     /// Waits until the interface is not what it was: what it is now, or that it is gone. Cancel-safe.
     ///
     /// # Errors
-    /// If the kernel closes the socket.
+    /// If the kernel closes the socket, or cannot say what the interface is.
     pub async fn next(&mut self) -> Result<Option<Link>, LinkError> {
-        if let Some(found) = self.found.take() {
-            self.link = Some(found.clone());
-            return Ok(Some(found));
-        }
         loop {
-            let (message, _) = self.messages.next().await.ok_or(LinkError::Closed)?;
-            let changed = self.changed(message);
-            if changed != self.link {
-                self.link.clone_from(&changed);
-                return Ok(changed);
+            self.look().await?;
+            if self.now != self.told {
+                self.told.clone_from(&self.now);
+                return Ok(self.now.clone());
             }
+            let (message, _) = self.messages.next().await.ok_or(LinkError::Closed)?;
+            self.learn(message);
         }
     }
 
@@ -80,75 +85,75 @@ impl Links {
     /// If the kernel refuses.
     pub async fn bring_up(&self, link: &Link) -> Result<(), LinkError> {
         let up = LinkUnspec::new_with_index(link.index).up().build();
-        self.handle
-            .link()
-            .set(up)
-            .execute()
-            .await
-            .attempt(&self.name, || "bring up the link".into())
+        self.handle.link().set(up).execute().await.attempt(&self.name, || "bring up the link".into())
     }
 
-    /// What the interface is now, if it is there.
-    async fn look(&self) -> Result<Option<Link>, LinkError> {
-        let mut links = self
-            .handle
-            .link()
-            .get()
-            .match_name(self.name.to_string())
-            .execute();
-        match links.try_next().await {
-            Ok(link) => Ok(link.as_ref().and_then(to_link)),
-            Err(Netlink::NetlinkError(error)) if error.raw_code() == -libc::ENODEV => Ok(None),
-            Err(error) => Err(error).attempt(&self.name, || "look for the link".into()),
+    /// Asks what the interface is, unless that is known.
+    async fn look(&mut self) -> Result<(), LinkError> {
+        if matches!(self.knowledge, Knowledge::Current) {
+            return Ok(());
+        }
+        let mut links = self.handle.link().get().match_name(self.name.to_string()).execute();
+        self.now = match links.try_next().await {
+            Ok(link) => link.as_ref().and_then(to_link),
+            Err(error) if errno(&error) == Some(libc::ENODEV) => None,
+            Err(error) => return Err(error).attempt(&self.name, || "look for the link".into()),
+        };
+        self.knowledge = Knowledge::Current;
+        Ok(())
+    }
+
+    fn learn(&mut self, message: NetlinkMessage<RouteNetlinkMessage>) {
+        if let NetlinkPayload::Overrun(_) = &message.payload {
+            self.knowledge = Knowledge::Stale;
+        }
+        let NetlinkPayload::InnerMessage(message) = message.payload else {
+            return;
+        };
+        if let RouteNetlinkMessage::NewLink(link) = &message
+            && is_of_link(link)
+        {
+            if is_called(link, &self.name) { self.now = to_link(link) } else { self.forget(link) }
+        } else if let RouteNetlinkMessage::DelLink(link) = &message
+            && is_of_link(link)
+        {
+            self.forget(link);
         }
     }
 
-    /// What the interface is after `message`.
-    fn changed(&self, message: NetlinkMessage<RouteNetlinkMessage>) -> Option<Link> {
-        let index = self.link.as_ref().map(|link| link.index);
-        match message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))
-                if is_called(&link, &self.name) =>
-            {
-                to_link(&link)
-            }
-            // Renamed away.
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))
-                if Some(link.header.index) == index =>
-            {
-                None
-            }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
-                if Some(link.header.index) == index =>
-            {
-                None
-            }
-            _ => self.link.clone(),
-        }
+    /// It is removed, moved away, or has another name now.
+    fn forget(&mut self, link: &LinkMessage) {
+        self.now.take_if(|now| now.index == link.header.index);
     }
 }
 
-fn is_called(link: &LinkMessage, name: &InterfaceName) -> bool {
-    link.attributes
+/// A bridge tells of its ports, too, as a family of its own.
+fn is_of_link(message: &LinkMessage) -> bool {
+    message.header.interface_family == AddressFamily::Unspec
+}
+
+fn is_called(message: &LinkMessage, name: &InterfaceName) -> bool {
+    message
+        .attributes
         .iter()
         .any(|attribute| matches!(attribute, LinkAttribute::IfName(is) if is == name.as_str()))
 }
 
 /// The link of a message, if it is of the kind that has a MAC address.
 fn to_link(message: &LinkMessage) -> Option<Link> {
-    let mac = message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Address(address) => address.as_slice().try_into().ok().map(MacAddr),
-        _ => None,
-    })?;
-    let mtu = message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Mtu(mtu) => Some(*mtu),
-        _ => None,
-    })?;
+    let (mut mac, mut mtu) = (None, None);
+    for attribute in &message.attributes {
+        if let LinkAttribute::Address(address) = attribute {
+            mac = address.as_slice().try_into().ok().map(MacAddr);
+        } else if let LinkAttribute::Mtu(octets) = attribute {
+            mtu = Some(*octets);
+        }
+    }
     let passes = message.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
     Some(Link {
         index: message.header.index,
-        mac,
-        mtu,
+        mac: mac?,
+        mtu: mtu?,
         carrier: if passes { Carrier::Up } else { Carrier::Down },
     })
 }
