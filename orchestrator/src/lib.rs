@@ -2,4 +2,22 @@
 //!
 //! `ARCHITECTURE.md` says which module decides and which one acts.
 
+pub mod agent_stream;
+pub mod cli;
+pub mod commands;
+pub mod conversation;
+pub mod docker;
+pub mod error;
+pub mod identity;
+pub mod image;
 pub mod lab;
+pub mod lock;
+pub mod network_container;
+pub mod patience;
+pub mod plan;
+pub mod ports;
+pub mod progress;
+pub mod state;
+pub mod target;
+pub mod uplink;
+pub mod view;

@@ -51,7 +51,11 @@ async fn remove_interface(interface: String) -> Result<Option<String>, LabError>
 impl fmt::Display for Removed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let interface = self.interface.as_ref().map(|name| format!("interface {name}"));
-        let processes = (self.processes > 0).then(|| format!("{} process(es)", self.processes));
+        let processes = match self.processes {
+            0 => None,
+            1 => Some("1 process".to_owned()),
+            several => Some(format!("{several} processes")),
+        };
         let namespace = self.namespace.as_ref().map(|name| format!("network namespace {name}"));
         let removed: Vec<String> = [interface, processes, namespace].into_iter().flatten().collect();
         if removed.is_empty() {
@@ -71,7 +75,7 @@ mod tests {
         let half = Removed { namespace: Some("landfall-x".to_owned()), ..Removed::default() };
         assert_eq!(half.to_string(), "removed network namespace landfall-x");
         let whole = Removed { interface: Some("lf-x".to_owned()), processes: 2, ..half };
-        let expected = "removed interface lf-x, 2 process(es), network namespace landfall-x";
+        let expected = "removed interface lf-x, 2 processes, network namespace landfall-x";
         assert_eq!(whole.to_string(), expected);
     }
 }

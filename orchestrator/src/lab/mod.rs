@@ -32,7 +32,7 @@ pub use self::{
     subnet::{InvalidSubnet, Subnet},
 };
 
-/// What to do with a practice LAN.
+/// Make, use and remove a practice LAN to try landfall on
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
     /// Make a practice LAN: a network namespace with a bridge, a DHCP server and an interface on this host
@@ -72,12 +72,9 @@ pub struct Up {
 pub struct Exec {
     #[command(flatten)]
     which: Which,
-    /// The command
-    #[arg(value_name = "CMD")]
-    program: OsString,
-    /// Its arguments
-    #[arg(value_name = "ARG", trailing_var_arg = true)]
-    arguments: Vec<OsString>,
+    /// The command and its arguments
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    command: Vec<OsString>,
 }
 
 /// What to serve.
@@ -117,9 +114,7 @@ pub async fn run(command: LabCommand) -> anyhow::Result<ExitCode> {
             };
             say(format_args!("{heading} the practice LAN {lab}"))?;
         }
-        LabCommand::Exec(Exec { which: Which { name }, program, arguments }) => {
-            match exec::exec(&name, program, &arguments)? {}
-        }
+        LabCommand::Exec(Exec { which: Which { name }, command }) => match exec::exec(&name, &command)? {},
         LabCommand::Down(Which { name }) => {
             let removed = down::down(&name).await;
             let removed = removed.with_context(|| format!("remove the practice LAN {name}"))?;
@@ -146,5 +141,61 @@ impl fmt::Display for Lab {
         writeln!(formatter, "  router     {}, in network namespace {}", subnet.router(), name.namespace())?;
         writeln!(formatter, "next: landfall up CONTAINER {interface}")?;
         write!(formatter, "then: landfall lab exec{option} -- curl http://ADDRESS/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(subcommand)]
+        command: LabCommand,
+    }
+
+    fn parsed(line: &[&str]) -> LabCommand {
+        Cli::parse_from([&["lab"], line].concat()).command
+    }
+
+    #[test]
+    fn the_options_of_a_command_are_its_own() {
+        for line in [&["exec", "curl", "--name", "-s"][..], &["exec", "--", "curl", "--name", "-s"]] {
+            let LabCommand::Exec(Exec { which, command }) = parsed(line) else { panic!("{line:?}") };
+            assert_eq!(
+                (which.name, command),
+                (Name::default(), ["curl", "--name", "-s"].map(OsString::from).to_vec())
+            );
+        }
+    }
+
+    #[test]
+    fn the_server_is_started_with_arguments_that_it_understands() {
+        // Given a practice LAN with nothing left at its default
+        let lab =
+            Lab { name: "x".parse().expect("a name"), subnet: "10.1.0.0/16".parse().expect("a subnet") };
+        let time: LeaseTime = "90s".parse().expect("a lease time");
+        // When the server is told of it
+        let arguments = serve::arguments(&lab, time);
+        let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+        // Then that is what it serves
+        let LabCommand::Serve(Serve { which, subnet, lease_time }) = parsed(&words) else {
+            panic!("{words:?}")
+        };
+        assert_eq!((which.name, subnet, lease_time), (lab.name, lab.subnet, time));
+    }
+
+    #[test]
+    fn a_lab_says_what_to_type_next() {
+        let lab = Lab { name: "x".parse().expect("a name"), subnet: Subnet::default() };
+        let expected = "x
+  interface  lf-x
+  subnet     10.77.0.0/24, DHCP gives 10.77.0.100 to 10.77.0.250
+  router     10.77.0.1, in network namespace landfall-x
+next: landfall up CONTAINER lf-x
+then: landfall lab exec --name x -- curl http://ADDRESS/";
+        assert_eq!(lab.to_string(), expected);
     }
 }

@@ -59,6 +59,14 @@ pub fn serve(lab: &Lab, lease_time: LeaseTime) -> Result<(), LabError> {
     Ok(())
 }
 
+/// The command line that becomes [`serve`].
+pub fn arguments(lab: &Lab, lease_time: LeaseTime) -> [String; 8] {
+    let (name, subnet, lease_time) = (lab.name.to_string(), lab.subnet.to_string(), lease_time.to_string());
+    let [lab, serve, of, on, lasting] =
+        ["lab", "serve", "--name", "--subnet", "--lease-time"].map(str::to_owned);
+    [lab, serve, of, name, on, subnet, lasting, lease_time]
+}
+
 /// Bound to the bridge, for a broadcast has no route to tell it where to go.
 fn open() -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, SERVER_PORT))?;
@@ -69,10 +77,9 @@ fn open() -> io::Result<UdpSocket> {
 
 /// The server outlives this command, and init reaps it.
 fn spawn(socket: UdpSocket, lab: &Lab, lease_time: LeaseTime) -> io::Result<()> {
-    let (name, subnet) = (lab.name.to_string(), lab.subnet.to_string());
     Command::new("/proc/self/exe")
         .arg0("landfall")
-        .args(["lab", "serve", "--name", &name, "--subnet", &subnet, "--lease-time", &lease_time.to_string()])
+        .args(arguments(lab, lease_time))
         .env_clear()
         .current_dir("/")
         .stdin(OwnedFd::from(socket))

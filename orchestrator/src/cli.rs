@@ -1,0 +1,162 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use landfall_api::{HostName, MacAddr};
+
+use crate::{error::Error, lab::LabCommand, patience::Wait, ports::Publish};
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  anything that is not below
+  2  the command line is wrong
+  3  no address in time
+  4  no such target, or it does not run
+  5  Docker cannot be reached
+  6  not permitted
+  130, 143  interrupted by SIGINT, SIGTERM";
+
+/// Give a Docker container its own address on the LAN
+#[derive(Debug, Parser)]
+#[command(name = "landfall", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Say on standard error what is done and why
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Give a container an address on the LAN, and forward its ports
+    Up(UpArgs),
+    /// Take addresses away: give the leases back and remove the network containers
+    Down(DownArgs),
+    /// List the containers that have an address
+    Ls(LsArgs),
+    /// Show everything about a container's address, as JSON
+    Inspect(InspectArgs),
+    /// Show what the agent of a container's address has to say
+    Logs(LogsArgs),
+    /// Make, use and remove a practice LAN to try landfall on
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What to expose, and how.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The container
+    pub target: String,
+    /// The host's interface on the LAN
+    pub interface: String,
+    /// A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp]; repeatable [default: what the container exposes]
+    #[arg(short, long = "publish", value_name = "PORT")]
+    publish: Vec<String>,
+    /// The host name to tell the DHCP server [default: the container's name]
+    #[arg(long)]
+    pub hostname: Option<HostName>,
+    /// The MAC address [default: made of this machine's id and the container's name, always the same]
+    #[arg(long, value_parser = usable_mac)]
+    pub mac: Option<MacAddr>,
+    /// How long all of it may take
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub wait: Wait,
+    /// Another agent image than the one inside this program
+    #[arg(long, value_name = "REF")]
+    pub image: Option<String>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Print the address and nothing else
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+}
+
+impl UpArgs {
+    /// The ports that were typed.
+    ///
+    /// # Errors
+    /// The first one that is none.
+    pub fn publish(&self) -> Result<Vec<Publish>, Error> {
+        self.publish.iter().map(|argument| Publish::parse(argument)).collect()
+    }
+}
+
+/// What to take away.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct DownArgs {
+    /// The containers
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// All that have an address
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// How to list.
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// How to print the list
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The container
+    pub target: String,
+}
+
+/// Whose log to show.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The container
+    pub target: String,
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+fn usable_mac(text: &str) -> Result<MacAddr, String> {
+    let mac: MacAddr = text.parse().map_err(|error| format!("{error}"))?;
+    if mac.is_usable() {
+        Ok(mac)
+    } else {
+        Err(format!(
+            "{mac} is a group address or zero; an interface needs a unicast one, as in 02:42:ac:11:00:02"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

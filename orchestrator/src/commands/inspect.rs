@@ -1,0 +1,56 @@
+//! `landfall inspect`: everything about one network container, as JSON.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::print_json;
+use crate::{
+    docker::{Container, Docker},
+    error::Error,
+    identity::container_name,
+    network_container::{state, target},
+    state::AgentState,
+    view::{Target, View},
+};
+
+#[derive(Serialize)]
+struct Everything<'a> {
+    #[serde(flatten)]
+    view: View,
+    id: &'a str,
+    status: &'a str,
+    exit_code: Option<i64>,
+    image: &'a str,
+    labels: std::collections::BTreeMap<&'a String, &'a String>,
+    agent: AgentState,
+}
+
+/// Shows the network container of `name`.
+///
+/// # Errors
+/// If there is none, or Docker does not answer.
+#[expect(clippy::disallowed_methods, reason = "how long a lease lasts depends on the time of day")]
+pub async fn inspect(name: &str) -> Result<(), Error> {
+    let docker = Docker::connect().await?;
+    let container = find(&docker, name).await?;
+    let agent = state(&docker, &container).await?;
+    let is_running = docker.container(name).await?.is_some_and(|target| target.is_running());
+    let target = if is_running { Target::Running } else { Target::Absent };
+    print_json(&Everything {
+        view: View::new(&container, &agent, target, Timestamp::now()),
+        id: &container.id,
+        status: &container.status,
+        exit_code: container.exit_code,
+        image: &container.image,
+        labels: container.labels.iter().collect(),
+        agent,
+    })
+}
+
+/// The network container of a target.
+pub(super) async fn find(docker: &Docker, name: &str) -> Result<Container, Error> {
+    let container = docker.container(&container_name(name)).await?;
+    container
+        .filter(|container| target(container) == Some(name))
+        .ok_or_else(|| Error::NotExposed(name.escape_debug().to_string()))
+}

@@ -1,0 +1,88 @@
+//! One verb a file; each does its work and prints its result.
+
+pub mod down;
+pub mod inspect;
+pub mod logs;
+pub mod ls;
+pub mod up;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::CommandFactory as _;
+use serde::Serialize;
+
+use crate::{
+    cli::{Cli, Command, Format, UpArgs},
+    error::Error,
+    lab::{self, LabError},
+    progress::Progress,
+    view::View,
+};
+
+/// Does what was typed.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Up(args) => expose(&args).await?,
+        Command::Down(args) => down::down(&args).await?,
+        Command::Ls(args) => ls::ls(args.format).await?,
+        Command::Inspect(args) => inspect::inspect(&args.target).await?,
+        Command::Logs(args) => logs::logs(&args).await?,
+        Command::Lab(command) => return lab::run(command).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "landfall", &mut script);
+            print(&String::from_utf8_lossy(&script))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The documented exit code of whatever went wrong.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return error.exit_code();
+    }
+    match error.downcast_ref::<LabError>() {
+        Some(LabError::NotPermitted { .. }) => ExitCode::from(6),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+async fn expose(args: &UpArgs) -> Result<(), Error> {
+    let progress = if args.quiet { Progress::Quiet } else { Progress::new() };
+    let view = up::up(args, &progress).await;
+    progress.finish();
+    let view = view?;
+    match args.format {
+        _ if args.quiet => print(&format!("{}\n", address(&view))),
+        Format::Json => print_json(&view),
+        Format::Text => {
+            let forwards: String = view.forwards.iter().map(|forward| format!("{forward}\n")).collect();
+            print(&format!("{forwards}ip={}\n", address(&view)))
+        }
+    }
+}
+
+fn address(view: &View) -> String {
+    view.address.map(|address| address.to_string()).unwrap_or_default()
+}
+
+/// Writes a result to standard output.
+fn print(text: &str) -> Result<(), Error> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read it has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Error::Io("write to standard output", error)),
+    }
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(value).map_err(io::Error::from);
+    print(&(json.map_err(|error| Error::Io("write JSON", error))? + "\n"))
+}

@@ -1,0 +1,246 @@
+//! `landfall up`: brings one target's network container to what was asked, from whatever there is.
+
+use std::{fs, io};
+
+use jiff::Timestamp;
+use landfall_api::{Address, Dhcp, Forward, Spec};
+use nix::{sys::signal::Signal, unistd::geteuid};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use tracing::debug;
+
+use crate::{
+    cli::UpArgs,
+    conversation::{Conversation, Ending},
+    docker::{Container, Creation, Docker, DockerError},
+    error::Error,
+    identity::{Identity, container_name, derive_hostname, derive_mac},
+    image,
+    lock::{self, Attempt, Lock},
+    network_container::{examine, labels},
+    patience::Patience,
+    plan::{Existing, Plan, plan},
+    ports,
+    progress::Progress,
+    state::AgentState,
+    target,
+    uplink::{self, Parent, UPLINK, UplinkError},
+    view::{Target, View},
+};
+
+/// What is asked for, and what is needed to do it.
+struct Up<'a> {
+    args: &'a UpArgs,
+    progress: &'a Progress,
+    patience: Patience,
+    parent: Parent,
+    docker: Docker,
+}
+
+/// What this run has made, so that it can be taken back.
+#[derive(Default)]
+struct Undo {
+    creating: Option<JoinHandle<Result<String, DockerError>>>,
+    container: Option<String>,
+}
+
+/// Exposes a target, or finds it exposed as asked.
+///
+/// # Errors
+/// Why it is not; then nothing that this run made is left.
+pub async fn up(args: &UpArgs, progress: &Progress) -> Result<View, Error> {
+    if !geteuid().is_root() {
+        return Err(Error::NotRoot("expose a container"));
+    }
+    let patience = Patience::new(args.wait);
+    let parent = uplink::check(&args.interface).await?;
+    let up = Up { args, progress, patience, parent, docker: Docker::connect().await? };
+    let mut undo = Undo::default();
+    let result = tokio::select! {
+        result = up.converge(&mut undo) => result,
+        signal = interrupted() => Err(Error::Interrupted(signal?)),
+    };
+    if result.is_err() {
+        undo.take_back(&up.docker, progress).await;
+    }
+    result
+}
+
+impl Up<'_> {
+    async fn converge(&self, undo: &mut Undo) -> Result<View, Error> {
+        let Self { args, docker, .. } = self;
+        let target = target::wait_for(docker, &args.target, self.patience, self.progress).await?;
+        let _lock = self.exclude_others(&target.name).await?;
+        // Whoever had the lock may have taken its time.
+        let target = target::wait_for(docker, &target.name, self.patience, self.progress).await?;
+        let (network, address) = target::network(&target)?;
+        let forward = ports::forwards(&target.name, &args.publish()?, &target.exposed, address)?;
+        let image = image::provide(docker, args.image.as_deref(), self.progress).await?;
+        let identity = self.identity(&target, network, image)?;
+        let spec = spec(&identity, forward)?;
+        let name = container_name(&target.name);
+        let container = docker.container(&name).await?;
+        let existing = examine(docker, &target.name, container.as_ref()).await?;
+        let decided = plan(&existing, &identity, spec.forward());
+        debug!(?decided, ?existing, "planned");
+        match (decided, existing, container) {
+            (Plan::Refuse, ..) => Err(Error::Stranger(name)),
+            (Plan::Keep, Existing::Running(_, state), Some(container)) => Ok(view(&container, &state)),
+            (Plan::Update, Existing::Running(_, state), Some(container)) => {
+                self.progress.step(&format!("telling {name} its new forwards"));
+                let mut conversation = Conversation::new(docker.attach(&container.id).await?, state);
+                conversation.tell(&spec).await?;
+                self.await_answer(&container.id, conversation, &spec).await
+            }
+            (_, _, old) => {
+                if let Some(old) = old {
+                    self.progress.step(&format!("removing what is left of {name}"));
+                    docker.stop(&old.id).await?;
+                    docker.remove(&old.id).await?;
+                }
+                let (id, conversation) = self.create(&target, &identity, &spec, undo).await?;
+                self.await_answer(&id, conversation, &spec).await
+            }
+        }
+    }
+
+    async fn exclude_others(&self, target: &str) -> Result<Lock, Error> {
+        match lock::lock(target)? {
+            Attempt::Locked(lock) => Ok(lock),
+            Attempt::Busy(waiting) => {
+                self.progress.step(&format!("another landfall is working on {target}; waiting for it"));
+                let busy = || Error::Busy { target: target.to_owned(), waited: self.patience.wait };
+                self.patience.limit(waiting.wait()).await.unwrap_or_else(|| Err(busy()))
+            }
+        }
+    }
+
+    fn identity(&self, target: &Container, network: String, image: String) -> Result<Identity, Error> {
+        let machine_id = || {
+            fs::read_to_string("/etc/machine-id").map_err(|error| Error::Io("read /etc/machine-id", error))
+        };
+        let mac = match self.args.mac {
+            Some(mac) => mac,
+            None => derive_mac(machine_id()?.trim(), &target.name),
+        };
+        let hostname = self.args.hostname.clone().or_else(|| derive_hostname(&target.name));
+        Ok(Identity { interface: self.parent.name.to_string(), mac, hostname, network, image })
+    }
+
+    /// Makes the network container and its uplink, and tells its agent what to do.
+    async fn create(
+        &self,
+        target: &Container,
+        identity: &Identity,
+        spec: &Spec,
+        undo: &mut Undo,
+    ) -> Result<(String, Conversation), Error> {
+        let name = container_name(&target.name);
+        self.progress.step(&format!("creating {name}"));
+        let creation = Creation {
+            name: name.clone(),
+            image: identity.image.clone(),
+            network: identity.network.clone(),
+            labels: labels(&target.name, identity, spec),
+        };
+        let id = undo.create(&self.docker, creation).await?;
+        let mut conversation = Conversation::new(self.docker.attach(&id).await?, AgentState::default());
+        self.progress.step(&format!("starting {name}"));
+        self.docker.start(&id).await?;
+        // Said before the uplink is there: the agent makes its rules meanwhile.
+        let told = conversation.tell(spec).await;
+        let container = self.docker.container(&id).await?.filter(Container::is_running);
+        if let (Ok(()), Some(container)) = (told, container) {
+            self.progress.step(&format!(
+                "attaching {UPLINK} to {} with the MAC address {}",
+                self.parent.name, identity.mac
+            ));
+            uplink::create_macvlan(&self.parent, identity.mac, &container.namespace).await?;
+        }
+        self.progress.step("waiting for an address");
+        Ok((id, conversation))
+    }
+
+    /// Listens until the target answers.
+    async fn await_answer(
+        &self,
+        id: &str,
+        mut conversation: Conversation,
+        spec: &Spec,
+    ) -> Result<View, Error> {
+        let ending = self.patience.limit(conversation.listen(spec, self.progress)).await.transpose()?;
+        let container = self.docker.container(id).await?;
+        match (ending, container) {
+            (Some(Ending::Answers), Some(container)) => Ok(view(&container, &conversation.state)),
+            (Some(Ending::Warned), _) => {
+                Err(Error::AgentRefuses(conversation.state.warning.unwrap_or_default()))
+            }
+            (Some(Ending::Answers | Ending::Silence), container) => Err(Error::AgentDied {
+                container: container_name(&self.args.target),
+                code: container.and_then(|container| container.exit_code),
+                words: conversation.last_words(),
+            }),
+            (None, _) => Err(Error::NoAddress {
+                target: self.args.target.clone(),
+                interface: self.args.interface.clone(),
+                waited: self.patience.wait,
+                noise: conversation.noise(),
+                search: conversation.state.search,
+            }),
+        }
+    }
+}
+
+fn spec(identity: &Identity, forward: Vec<Forward>) -> Result<Spec, Error> {
+    let dhcp = Address::Dhcp(Dhcp { hostname: identity.hostname.clone() });
+    let interface = UPLINK.parse().map_err(UplinkError::from)?;
+    Spec::new(interface, dhcp, forward).map_err(|(later, earlier)| Error::Overlap(Box::new((earlier, later))))
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a lease lasts depends on the time of day")]
+fn view(container: &Container, state: &AgentState) -> View {
+    View::new(container, state, Target::Running, Timestamp::now())
+}
+
+/// Waits for the signals that end a command.
+async fn interrupted() -> Result<Signal, Error> {
+    let catch = |kind| signal(kind).map_err(|error| Error::Io("catch signals", error));
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut terminate = catch(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => Signal::SIGINT,
+        _ = terminate.recv() => Signal::SIGTERM,
+    })
+}
+
+impl Undo {
+    /// Makes a container. Once asked for it is waited for, so that an interruption knows what to take back.
+    async fn create(&mut self, docker: &Docker, creation: Creation) -> Result<String, Error> {
+        let docker = docker.clone();
+        let creating = self.creating.insert(tokio::spawn(async move { docker.create(creation).await }));
+        let created = creating.await;
+        self.creating = None;
+        let id =
+            created.map_err(|error| Error::Io("create the network container", io::Error::other(error)))??;
+        self.container = Some(id.clone());
+        Ok(id)
+    }
+
+    async fn take_back(self, docker: &Docker, progress: &Progress) {
+        let created = match self.creating {
+            Some(creating) => creating.await.ok().and_then(Result::ok),
+            None => None,
+        };
+        if let Some(id) = created.or(self.container) {
+            progress.step("taking back what was made");
+            for undone in [docker.stop(&id).await, docker.remove(&id).await] {
+                if let Err(error) = undone {
+                    debug!(%error, "not taken back");
+                    progress.step(&format!("{error}"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The situations that end a command: what was attempted on what, why it failed, what to do, and the exit code.
+
+use std::{io, process::ExitCode, time::Duration};
+
+use landfall_api::{Forward, ForwardError, Search};
+use nix::sys::signal::Signal;
+use thiserror::Error;
+
+use crate::{docker::DockerError, lab::LabError, ports::PortError, uplink::UplinkError};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A port of the command line.
+    #[error("cannot publish '{argument}': {source}")]
+    Port {
+        /// What was typed.
+        argument: String,
+        /// What is wrong with it.
+        source: PortError,
+    },
+    /// Two forwards for one port.
+    #[error("cannot publish both {} and {}: one public port can lead to one place only", .0.0, .0.1)]
+    Overlap(Box<(Forward, Forward)>),
+    /// Private ports that do not fit.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// Docker does not answer, or refuses.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// The interface cannot be used, or the uplink not be made.
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
+    /// The practice LAN.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// Not root.
+    #[error("cannot {0}: this needs root, because it changes the host's network\n  run it with sudo")]
+    NotRoot(&'static str),
+    /// The lock file.
+    #[error("cannot lock {path}")]
+    Lock {
+        /// Where it is.
+        path: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another landfall holds the lock.
+    #[error(
+        "another landfall is still working on {target} after {waited:?}\n  wait for it, or give this one more time with --wait"
+    )]
+    Busy {
+        /// The container in question.
+        target: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// No such container.
+    #[error("cannot expose {target}: there is no container of that name, and none came within {waited:?}{}", say_alike(.alike))]
+    NoTarget {
+        /// The name that was typed.
+        target: String,
+        /// How long it was waited for.
+        waited: Duration,
+        /// Containers that may have been meant.
+        alike: Vec<String>,
+    },
+    /// The target does not run.
+    #[error(
+        "cannot expose {target}: the container is there but not running, and did not start within {waited:?}\n  start it: docker start {target}"
+    )]
+    TargetStopped {
+        /// The target.
+        target: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The target has no network that can be shared.
+    #[error("cannot expose {target}: it uses the network mode '{mode}', so {why}\n  {remedy}")]
+    TargetNetwork {
+        /// The target.
+        target: String,
+        /// As Docker calls it.
+        mode: String,
+        /// Why that does not do.
+        why: &'static str,
+        /// What does.
+        remedy: &'static str,
+    },
+    /// Nothing to forward.
+    #[error(
+        "cannot expose {0}: its image exposes no ports\n  say which ones: landfall up {0} INTERFACE -p 80 -p 53/udp"
+    )]
+    NoPorts(String),
+    /// The target is one of ours.
+    #[error(
+        "cannot expose {0}: it is a network container of landfall itself\n  name the container that it exposes"
+    )]
+    TargetIsOurs(String),
+    /// Somebody else's container has the name we need.
+    #[error(
+        "cannot create the network container {0}: a container of that name is there and is not landfall's\n  rename or remove it: docker rename {0} SOMETHING-ELSE"
+    )]
+    Stranger(String),
+    /// The image that was asked for.
+    #[error(
+        "cannot find the image {0}\n  load or pull it: docker pull {0}; or leave --image away to use the one inside landfall"
+    )]
+    NoImage(String),
+    /// A binary that was built without its image.
+    #[error(
+        "this landfall carries no agent image, because it was built without one\n  build it with `make build`, or name an image with --image"
+    )]
+    NoCarriedImage,
+    /// The agent ended.
+    #[error("the agent in {container} ended{}{}", say_code(.code), say_words(.words))]
+    AgentDied {
+        /// The network container.
+        container: String,
+        /// Its exit code.
+        code: Option<i64>,
+        /// What it said last.
+        words: Vec<String>,
+    },
+    /// The agent is not content with what it was told.
+    #[error("the agent refuses: {}", .0.escape_debug())]
+    AgentRefuses(String),
+    /// Time is up, and there is no address.
+    #[error("no address for {target} within {waited:?}: {}", no_address(.interface, .search.as_ref(), *.noise))]
+    NoAddress {
+        /// The target.
+        target: String,
+        /// The host's interface.
+        interface: String,
+        /// How long.
+        waited: Duration,
+        /// What the agent tried; none if it said nothing.
+        search: Option<Search>,
+        /// How many lines on its pipe were no reports.
+        noise: u64,
+    },
+    /// Ctrl-C, or a supervisor.
+    #[error("interrupted by {0}; what was made is taken back")]
+    Interrupted(Signal),
+    /// No network container of that target.
+    #[error("{0} has no network container\n  make one: landfall up {0} INTERFACE")]
+    NotExposed(String),
+    /// The name cannot be a container's.
+    #[error("'{}' is no name of a container: letters, digits, '_', '.' and '-', beginning with a letter or digit", .0.escape_debug())]
+    BadName(String),
+    /// Standard output or another file.
+    #[error("cannot {0}")]
+    Io(&'static str, #[source] io::Error),
+}
+
+impl Error {
+    /// The documented exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Port { .. } | Self::Overlap(_) | Self::Forward(_) | Self::BadName(_) => 2,
+            Self::NoAddress { .. } => 3,
+            Self::NoTarget { .. } | Self::TargetStopped { .. } => 4,
+            Self::Docker(error) => error.exit_code(),
+            Self::Uplink(UplinkError::NotPermitted(_)) | Self::NotRoot(_) => 6,
+            Self::Lab(LabError::NotPermitted { .. }) => 6,
+            Self::Lock { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 6,
+            Self::Interrupted(Signal::SIGTERM) => 143,
+            Self::Interrupted(_) => 130,
+            Self::Uplink(_)
+            | Self::Lab(_)
+            | Self::Lock { .. }
+            | Self::Busy { .. }
+            | Self::TargetNetwork { .. }
+            | Self::NoPorts(_)
+            | Self::TargetIsOurs(_)
+            | Self::Stranger(_)
+            | Self::NoImage(_)
+            | Self::NoCarriedImage
+            | Self::AgentDied { .. }
+            | Self::AgentRefuses(_)
+            | Self::NotExposed(_)
+            | Self::Io(..) => 1,
+        })
+    }
+}
+
+fn say_alike(names: &[String]) -> String {
+    if names.is_empty() {
+        "\n  see what there is: docker ps".into()
+    } else {
+        format!("\n  did you mean {}?", names.join(" or "))
+    }
+}
+
+fn say_code(code: &Option<i64>) -> String {
+    code.map(|code| format!(" with exit code {code}")).unwrap_or_default()
+}
+
+fn say_words(words: &[String]) -> String {
+    if words.is_empty() {
+        return " and said nothing".into();
+    }
+    let quoted: String = words.iter().map(|line| format!("\n  | {}", line.escape_debug())).collect();
+    format!("; its last words:{quoted}")
+}
+
+/// What the search says about the LAN, and the usual causes.
+fn no_address(interface: &str, search: Option<&Search>, noise: u64) -> String {
+    match search {
+        None if noise > 0 => {
+            format!(
+                "the agent sent {noise} lines that are no reports\n  does the image hold a landfall agent? see landfall logs"
+            )
+        }
+        None => "the agent has said nothing\n  does the image hold a landfall agent?".into(),
+        Some(Search { naks: 1.., server, message, .. }) => {
+            let server = server.map_or("a DHCP server".into(), |server| format!("the DHCP server {server}"));
+            let said =
+                message.as_ref().map(|said| format!(" ('{}')", said.escape_debug())).unwrap_or_default();
+            format!(
+                "{server} on {interface} offers an address and then refuses it (DHCPNAK){said}\n  look at that server's log; \
+                 two servers with different ideas of one subnet do this"
+            )
+        }
+        Some(Search { offers: 1.., requests, server, .. }) => {
+            let server = server.map_or("a DHCP server".into(), |server| format!("the DHCP server {server}"));
+            format!(
+                "{server} on {interface} offers an address and then does not give it: {requests} REQUESTs sent, no ACK\n  look \
+                 at that server's log"
+            )
+        }
+        Some(search) => format!(
+            "no DHCP server answered on {interface}: {} DISCOVERs sent, no OFFER\n{}",
+            search.discovers,
+            causes(interface)
+        ),
+    }
+}
+
+fn causes(interface: &str) -> String {
+    let wifi = if crate::uplink::is_wireless(interface) {
+        format!(
+            "  - {interface} is wireless: access points drop frames from MAC addresses that did not log in; use a cable\n"
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "  usual causes:\n{wifi}  - the wrong interface or VLAN: is {interface} on the LAN that has the DHCP server?\n  \
+         - a hypervisor that drops other MAC addresses: allow promiscuous mode, MAC spoofing and forged transmits for this machine\n  \
+         - port security on the switch: allow more than one MAC address on this port\n  \
+         - a server whose pool is exhausted, or that only serves MAC addresses it knows (landfall inspect shows ours)"
+    )
+}

@@ -1,0 +1,96 @@
+//! Network containers as Docker has them: what their labels and their logs say.
+
+use std::collections::HashMap;
+
+use futures_util::StreamExt as _;
+use landfall_api::Spec;
+
+use crate::{
+    agent_stream::AgentStream,
+    docker::{Container, Docker, DockerError, Until, Which, Written},
+    identity::Identity,
+    plan::Existing,
+    state::AgentState,
+};
+
+/// The label that makes a container ours; its value is the target's name.
+pub const TARGET: &str = "landfall.target";
+const INTERFACE: &str = "landfall.interface";
+const MAC: &str = "landfall.mac";
+const HOSTNAME: &str = "landfall.hostname";
+const NETWORK: &str = "landfall.network";
+const SPEC: &str = "landfall.spec";
+const VERSION: &str = "landfall.version";
+
+/// What a network container is labelled with.
+pub fn labels(target: &str, identity: &Identity, spec: &Spec) -> HashMap<String, String> {
+    let hostname = identity.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
+    let labels = [
+        (TARGET, target.to_owned()),
+        (INTERFACE, identity.interface.clone()),
+        (MAC, identity.mac.to_string()),
+        (HOSTNAME, hostname),
+        (NETWORK, identity.network.clone()),
+        (SPEC, spec.to_yaml()),
+        (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    labels.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+/// The target that a container exposes, if it is one of ours.
+pub fn target(container: &Container) -> Option<&str> {
+    container.labels.get(TARGET).map(String::as_str)
+}
+
+/// The host's interface that a network container is attached to.
+pub fn interface(container: &Container) -> &str {
+    container.labels.get(INTERFACE).map_or("", String::as_str)
+}
+
+/// Who it is, if its labels are whole.
+fn identity(container: &Container) -> Option<Identity> {
+    let label = |key: &str| container.labels.get(key);
+    let hostname = label(HOSTNAME)?;
+    Some(Identity {
+        interface: label(INTERFACE)?.clone(),
+        mac: label(MAC)?.parse().ok()?,
+        hostname: if hostname.is_empty() { None } else { Some(hostname.parse().ok()?) },
+        network: label(NETWORK)?.clone(),
+        image: container.image.clone(),
+    })
+}
+
+/// What is there under the name of the network container of `target`.
+///
+/// # Errors
+/// If Docker does not answer.
+pub async fn examine(
+    docker: &Docker,
+    target: &str,
+    container: Option<&Container>,
+) -> Result<Existing, DockerError> {
+    let Some(container) = container else { return Ok(Existing::Nothing) };
+    if self::target(container) != Some(target) {
+        return Ok(Existing::Stranger);
+    }
+    match identity(container).filter(|_| container.is_running()) {
+        Some(identity) => Ok(Existing::Running(identity, state(docker, container).await?)),
+        None => Ok(Existing::Broken),
+    }
+}
+
+/// What its agent has reported, all together, since it was started last.
+///
+/// # Errors
+/// If Docker does not answer.
+pub async fn state(docker: &Docker, container: &Container) -> Result<AgentState, DockerError> {
+    let mut stream = AgentStream::default();
+    let mut state = AgentState::default();
+    let mut log = docker.log(&container.id, Which::Output, Until::Now);
+    while let Some(written) = log.next().await {
+        if let Written::Output(bytes) = written? {
+            stream.output(&bytes).into_iter().for_each(|report| state.apply(report));
+        }
+    }
+    Ok(state)
+}

@@ -1,0 +1,111 @@
+//! Decides what to do, from what was asked and what exists. Pure.
+
+use landfall_api::Forward;
+
+use crate::{
+    identity::Identity,
+    state::{AgentState, Phase},
+};
+
+/// The container that has the name of the network container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// There is none.
+    Nothing,
+    /// It is not ours.
+    Stranger,
+    /// It is ours, but not whole: stopped, half made, or of another version.
+    Broken,
+    /// It is ours and runs.
+    Running(Identity, AgentState),
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Make it.
+    Create,
+    /// Remove it and make it again.
+    Replace,
+    /// Tell it the forwards, and wait until they are in force.
+    Update,
+    /// It is as it should be.
+    Keep,
+    /// Touch nothing.
+    Refuse,
+}
+
+/// What brings the network container to what was asked.
+pub fn plan(existing: &Existing, identity: &Identity, forward: &[Forward]) -> Plan {
+    match existing {
+        Existing::Nothing => Plan::Create,
+        Existing::Stranger => Plan::Refuse,
+        Existing::Broken => Plan::Replace,
+        Existing::Running(current, _) if current != identity => Plan::Replace,
+        Existing::Running(_, state) if state.phase != Phase::Leased => Plan::Replace,
+        Existing::Running(_, state) if state.answers(forward) => Plan::Keep,
+        Existing::Running(..) => Plan::Update,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_api::{MacAddr, Report};
+
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            interface: "eth0".into(),
+            mac: MacAddr([2, 0, 0, 0, 0, 1]),
+            hostname: None,
+            network: "bridge".into(),
+            image: "sha256:1".into(),
+        }
+    }
+
+    fn leased() -> AgentState {
+        let lines = include_str!("../../agent/api/tests/reports.jsonl").lines().take(4);
+        AgentState::of(lines.map(|line| Report::from_line(line).expect(line)))
+    }
+
+    #[test]
+    fn what_exists_decides_what_is_done() {
+        let forward = leased().forward.expect("forwards");
+        let running = |state| Existing::Running(identity(), state);
+        let searching = AgentState { phase: Phase::Searching, lease: None, ..leased() };
+        let cases = [
+            (Existing::Nothing, Plan::Create),
+            (Existing::Stranger, Plan::Refuse),
+            (Existing::Broken, Plan::Replace),
+            (running(AgentState::default()), Plan::Replace),
+            (running(searching), Plan::Replace),
+            (running(leased()), Plan::Keep),
+        ];
+        for (existing, expected) in cases {
+            assert_eq!(plan(&existing, &identity(), &forward), expected, "{existing:?}");
+        }
+    }
+
+    #[test]
+    fn other_forwards_are_told_to_the_one_that_runs() {
+        let forward = leased().forward.expect("forwards");
+        assert_eq!(plan(&Existing::Running(identity(), leased()), &identity(), &forward[..1]), Plan::Update);
+    }
+
+    #[test]
+    fn another_identity_needs_another_container() {
+        let forward = leased().forward.expect("forwards");
+        let existing = Existing::Running(identity(), leased());
+        let others = [
+            Identity { interface: "eth1".into(), ..identity() },
+            Identity { mac: MacAddr([2, 0, 0, 0, 0, 2]), ..identity() },
+            Identity { hostname: "web".parse().ok(), ..identity() },
+            Identity { network: "other".into(), ..identity() },
+            Identity { image: "sha256:2".into(), ..identity() },
+        ];
+        for other in others {
+            assert_eq!(plan(&existing, &other, &forward), Plan::Replace, "{other:?}");
+        }
+    }
+}

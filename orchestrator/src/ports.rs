@@ -1,0 +1,161 @@
+//! Which ports are exposed: what was typed, or what the target's image says. Pure.
+
+use std::net::Ipv4Addr;
+
+use landfall_api::{Destination, Forward, PortRange, PortRangeError, Protocol, ProtocolError};
+use thiserror::Error;
+
+use crate::error::Error;
+
+/// One `-p`, not yet led to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publish {
+    protocol: Protocol,
+    public: PortRange,
+    private: Option<PortRange>,
+}
+
+/// What is wrong with a `-p`.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PortError {
+    /// A port.
+    #[error(transparent)]
+    Range(#[from] PortRangeError),
+    /// After the slash.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+}
+
+impl Publish {
+    /// Reads `PUBLIC[:PRIVATE][/PROTOCOL]`.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the argument.
+    pub fn parse(argument: &str) -> Result<Self, Error> {
+        read(argument).map_err(|source| Error::Port { argument: argument.escape_debug().to_string(), source })
+    }
+
+    fn to(self, address: Ipv4Addr) -> Result<Forward, Error> {
+        Ok(Forward::new(self.protocol, self.public, Destination { address, port: self.private })?)
+    }
+}
+
+fn read(argument: &str) -> Result<Publish, PortError> {
+    let (ports, protocol) = match argument.rsplit_once('/') {
+        Some((ports, protocol)) => (ports, protocol.to_ascii_lowercase().parse()?),
+        None => (argument, Protocol::Tcp),
+    };
+    let (public, private) = match ports.split_once(':') {
+        Some((public, private)) => (public, Some(private.parse()?)),
+        None => (ports, None),
+    };
+    Ok(Publish { protocol, public: public.parse()?, private })
+}
+
+/// The forwards to `target` at `address`: those typed, or else one for each of the ports that its image exposes.
+///
+/// # Errors
+/// If two claim one port, sizes differ, or there is nothing to forward.
+pub fn forwards(
+    target: &str,
+    typed: &[Publish],
+    exposed: &[String],
+    address: Ipv4Addr,
+) -> Result<Vec<Forward>, Error> {
+    let mut publish = typed.to_vec();
+    if publish.is_empty() {
+        // Docker writes them itself, so one that cannot be read is of a kind that cannot be forwarded.
+        publish.extend(exposed.iter().filter_map(|port| read(port).ok()));
+        publish.sort_by_key(|publish| (publish.protocol, publish.public));
+    }
+    if publish.is_empty() {
+        return Err(Error::NoPorts(target.to_owned()));
+    }
+    let forwards = publish.into_iter().map(|publish| publish.to(address)).collect::<Result<Vec<_>, _>>()?;
+    for (i, later) in forwards.iter().enumerate() {
+        if let Some(earlier) = forwards[..i].iter().find(|earlier| earlier.overlaps(later)) {
+            return Err(Error::Overlap(Box::new((*earlier, *later))));
+        }
+    }
+    Ok(forwards)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decided(typed: &[&str], exposed: &[&str]) -> Result<Vec<String>, String> {
+        let typed = typed.iter().map(|text| Publish::parse(text)).collect::<Result<Vec<_>, _>>();
+        let exposed: Vec<String> = exposed.iter().map(ToString::to_string).collect();
+        let forwards =
+            typed.and_then(|typed| forwards("web", &typed, &exposed, Ipv4Addr::new(172, 17, 0, 2)));
+        forwards.map(|all| all.iter().map(ToString::to_string).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn typed_ports_lead_where_they_say() {
+        assert_eq!(
+            decided(&["80", "8080:81", "53/udp", "9000-9001:7000-7001/sctp", "443/TCP"], &["22/tcp"]),
+            Ok([
+                "80/tcp -> 172.17.0.2",
+                "8080/tcp -> 172.17.0.2:81",
+                "53/udp -> 172.17.0.2",
+                "9000-9001/sctp -> 172.17.0.2:7000-7001",
+                "443/tcp -> 172.17.0.2"
+            ]
+            .map(String::from)
+            .to_vec())
+        );
+    }
+
+    #[test]
+    fn exposed_ports_keep_their_protocol() {
+        assert_eq!(
+            decided(&[], &["53/udp", "443/tcp", "80/tcp"]),
+            Ok(["80/tcp -> 172.17.0.2", "443/tcp -> 172.17.0.2", "53/udp -> 172.17.0.2"]
+                .map(String::from)
+                .to_vec())
+        );
+    }
+
+    #[test]
+    fn a_bad_port_is_named_with_its_argument() {
+        let cases = [
+            ("0", "cannot publish '0': '0' is no port: a number from 1 to 65535, or a range like 8000-8100"),
+            (
+                "65536",
+                "cannot publish '65536': '65536' is no port: a number from 1 to 65535, or a range like 8000-8100",
+            ),
+            (
+                "80/xyz",
+                "cannot publish '80/xyz': 'xyz' is no protocol that can be forwarded: tcp, udp or sctp",
+            ),
+            ("90-80", "cannot publish '90-80': the range 90-80 ends before it begins; write 80-90"),
+            (
+                "80:",
+                "cannot publish '80:': '' is no port: a number from 1 to 65535, or a range like 8000-8100",
+            ),
+            ("80-82:80-81", "80-82 has 3 ports and 80-81 has 2: as many must come out as go in"),
+        ];
+        for (argument, message) in cases {
+            assert_eq!(decided(&[argument], &[]), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn duplicates_and_overlaps_are_named() {
+        assert_eq!(
+            decided(&["80", "80"], &[]),
+            Err("cannot publish both 80/tcp -> 172.17.0.2 and 80/tcp -> 172.17.0.2: one public port can lead to one place only"
+                .to_owned())
+        );
+        assert!(decided(&["80-90", "85:1"], &[]).is_err());
+        assert!(decided(&["80", "80/udp"], &[]).is_ok());
+    }
+
+    #[test]
+    fn nothing_to_forward_is_an_error_with_a_remedy() {
+        let error = decided(&[], &[]).expect_err("no ports");
+        assert!(error.ends_with("say which ones: landfall up web INTERFACE -p 80 -p 53/udp"), "{error}");
+    }
+}

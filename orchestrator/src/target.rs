@@ -1,0 +1,116 @@
+//! The container that is to be exposed: waits for it, and finds the network that it can be reached on.
+
+use std::net::Ipv4Addr;
+
+use futures_util::{StreamExt as _, pin_mut};
+
+use crate::{
+    docker::{Container, Docker},
+    error::Error,
+    identity::is_container_name,
+    network_container,
+    patience::Patience,
+    progress::Progress,
+};
+
+/// Waits until a container of that name (or id) runs.
+///
+/// # Errors
+/// If none does in time.
+pub async fn wait_for(
+    docker: &Docker,
+    name: &str,
+    patience: Patience,
+    progress: &Progress,
+) -> Result<Container, Error> {
+    if !is_container_name(name) {
+        return Err(Error::BadName(name.to_owned()));
+    }
+    let mut last = docker.container(name).await?;
+    if !last.as_ref().is_some_and(Container::is_running) {
+        progress.step(&format!("waiting for {name} to start"));
+        let starting = async {
+            let starts = docker.starts();
+            pin_mut!(starts);
+            loop {
+                // Docker answers this once the events are on their way, so that no start is missed.
+                last = docker.container(name).await?;
+                if last.as_ref().is_some_and(Container::is_running) {
+                    return Ok::<(), Error>(());
+                }
+                starts.next().await.transpose()?;
+            }
+        };
+        if let Some(ended) = patience.limit(starting).await {
+            ended?;
+        }
+    }
+    match last {
+        Some(container) if network_container::target(&container).is_some() => {
+            Err(Error::TargetIsOurs(container.name))
+        }
+        Some(container) if container.is_running() => Ok(container),
+        Some(container) => Err(Error::TargetStopped { target: container.name, waited: patience.wait }),
+        None => {
+            let alike = alike(name, docker.names().await?.into_keys());
+            Err(Error::NoTarget { target: name.to_owned(), waited: patience.wait, alike })
+        }
+    }
+}
+
+/// The first of its networks, by name, on which it has an address, and that address.
+///
+/// # Errors
+/// If there is none, because of its network mode.
+pub fn network(target: &Container) -> Result<(String, Ipv4Addr), Error> {
+    let refuse = |why, remedy| Error::TargetNetwork {
+        target: target.name.clone(),
+        mode: target.network_mode.escape_debug().to_string(),
+        why,
+        remedy,
+    };
+    if target.network_mode == "host" {
+        return Err(refuse(
+            "it has the host's own addresses",
+            "it is on the LAN already; or run it on a network of its own",
+        ));
+    }
+    if target.network_mode.starts_with("container:") {
+        return Err(refuse(
+            "it has another container's addresses",
+            "expose that container instead, with -p for the ports",
+        ));
+    }
+    match target.networks.first_key_value() {
+        Some((name, address)) => Ok((name.clone(), *address)),
+        None => Err(refuse(
+            "it has no IPv4 address that the network container could reach",
+            "connect it to a network: docker network connect bridge CONTAINER",
+        )),
+    }
+}
+
+/// Names that share a part with the one that was typed.
+fn alike(name: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+    let name = name.to_lowercase();
+    let is_alike = |other: &String| {
+        let other = other.to_lowercase();
+        let shared = name.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+        other.contains(&name) || name.contains(&other) || 2 * shared > name.len()
+    };
+    names.filter(|other| is_alike(other) && !other.starts_with("landfall-")).take(3).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_finds_what_was_meant() {
+        let names = || ["webserver", "mail", "landfall-webserver"].map(String::from).into_iter();
+        assert_eq!(alike("webserve", names()), ["webserver"]);
+        assert_eq!(alike("websrever", names()), [""; 0]);
+        assert_eq!(alike("Webserver2", names()), ["webserver"]);
+        assert_eq!(alike("database", names()), [""; 0]);
+    }
+}

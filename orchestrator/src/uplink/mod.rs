@@ -1,0 +1,106 @@
+//! Uplinks: the interfaces that put network containers on the LAN. One file for each kind.
+
+mod macvlan;
+mod parent;
+
+use std::{io, path::Path};
+
+use rtnetlink::Error as Netlink;
+use thiserror::Error;
+
+pub use macvlan::create as create_macvlan;
+pub use parent::{Parent, check};
+
+/// What the uplink is called in its network container.
+pub const UPLINK: &str = "lan0";
+
+/// Why an interface cannot be the parent of an uplink, or the uplink not be made.
+#[derive(Debug, Error)]
+pub enum UplinkError {
+    /// Not the name of an interface.
+    #[error(transparent)]
+    Name(#[from] landfall_api::NameError),
+    /// No such interface.
+    #[error("there is no interface {0} on this host\n  see what there is: ip -br link{1}")]
+    Missing(String, Alike),
+    /// It is down.
+    #[error("the interface {0} is down\n  bring it up: ip link set {0} up")]
+    Down(String),
+    /// The loopback.
+    #[error(
+        "the interface {0} is the loopback, which is on no LAN\n  name the interface that is: ip -br link"
+    )]
+    Loopback(String),
+    /// A child of another interface.
+    #[error("the interface {0} is itself a {1}, which cannot carry another\n  name its parent: {2}")]
+    Child(String, String, String),
+    /// A port of a bridge.
+    #[error(
+        "the interface {0} is a port of the bridge {1}, which takes all its frames\n  name the bridge: {1}"
+    )]
+    BridgePort(String, String),
+    /// A port of something else: a bond, a team.
+    #[error("the interface {0} belongs to {1}, which takes all its frames\n  name that one: {1}")]
+    Port(String, String),
+    /// No capability.
+    #[error(
+        "cannot {0}: the kernel does not permit it\n  landfall needs root (CAP_NET_ADMIN in the host's network namespace): run it with sudo"
+    )]
+    NotPermitted(String),
+    /// The namespace is not there: the container has ended, or it is Docker in another mount namespace.
+    #[error(
+        "cannot open the network namespace {0} of the network container\n  landfall must run on the host itself, as Docker does"
+    )]
+    Namespace(String, #[source] io::Error),
+    /// No netlink socket.
+    #[error("cannot open a netlink socket")]
+    Socket(#[source] io::Error),
+    /// The kernel cannot do it.
+    #[error("cannot {0}")]
+    Kernel(String, #[source] Netlink),
+}
+
+/// Interfaces that may have been meant.
+#[derive(Debug, Default)]
+pub struct Alike(pub Vec<String>);
+
+impl std::fmt::Display for Alike {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "; did you mean {}?", self.0.join(" or ")) }
+    }
+}
+
+/// Whether an interface is a radio, which access points do not let speak for others.
+pub fn is_wireless(interface: &str) -> bool {
+    Path::new("/sys/class/net").join(interface).join("phy80211").exists()
+}
+
+/// What the kernel said to an attempt.
+fn refused(attempt: impl Into<String>) -> impl FnOnce(Netlink) -> UplinkError {
+    let attempt = attempt.into();
+    move |error| match &error {
+        Netlink::NetlinkError(message) if [-libc::EPERM, -libc::EACCES].contains(&message.raw_code()) => {
+            UplinkError::NotPermitted(attempt)
+        }
+        _ => UplinkError::Kernel(attempt, error),
+    }
+}
+
+/// A netlink socket, for as long as the connection is kept.
+struct Netlinked {
+    handle: rtnetlink::Handle,
+    connection: tokio::task::JoinHandle<()>,
+}
+
+impl Netlinked {
+    fn open() -> Result<Self, UplinkError> {
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(UplinkError::Socket)?;
+        Ok(Self { handle, connection: tokio::spawn(connection) })
+    }
+}
+
+impl Drop for Netlinked {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}

@@ -1,0 +1,126 @@
+//! How an exposed target is shown to people and to other programs. Pure.
+
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+use landfall_api::{Forward, Spec};
+use serde::Serialize;
+
+use crate::{
+    docker::Container,
+    network_container,
+    state::{AgentState, Held, Phase},
+};
+
+/// One exposed target: an element of `ls --format json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// The target's name.
+    pub target: String,
+    /// The network container's name.
+    pub container: String,
+    /// The host's interface.
+    pub interface: String,
+    /// The address on the LAN.
+    pub address: Option<Ipv4Addr>,
+    /// How it is.
+    pub state: State,
+    /// The lease.
+    pub lease: Option<LeaseView>,
+    /// What is forwarded.
+    pub forwards: Vec<Forward>,
+}
+
+/// How an exposed target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It answers under its address.
+    Leased,
+    /// Its address leads to a target that does not run.
+    Orphaned,
+    /// An address is looked for.
+    Searching,
+    /// The address was lost, and another one is looked for.
+    Lost,
+    /// The agent waits for its uplink.
+    Starting,
+    /// The agent ended with an error.
+    Failed,
+    /// The network container does not run.
+    Stopped,
+}
+
+/// A lease, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LeaseView {
+    /// Seconds until it ends or is extended; none if it never ends.
+    pub remaining: Option<i64>,
+    /// How long it lasts, in seconds.
+    pub time: Option<u32>,
+    /// Who gave it.
+    pub server: Ipv4Addr,
+}
+
+/// Whether a target runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// It does.
+    Running,
+    /// It does not, or is gone.
+    Absent,
+}
+
+impl View {
+    /// The view of a network container, from its labels, its agent's reports and its target, at the time `now`.
+    pub fn new(container: &Container, agent: &AgentState, target: Target, now: Timestamp) -> Self {
+        let held = agent.lease.as_ref().filter(|_| container.is_running());
+        Self {
+            target: network_container::target(container).unwrap_or_default().to_owned(),
+            container: container.name.clone(),
+            interface: network_container::interface(container).to_owned(),
+            address: held.map(|held| held.lease.address.addr()),
+            state: state(container, agent.phase, target),
+            lease: held.map(|held| lease(held, now)),
+            forwards: agent.forward.clone().unwrap_or_else(|| labelled_forwards(container)),
+        }
+    }
+}
+
+fn state(container: &Container, phase: Phase, target: Target) -> State {
+    match (container.is_running(), phase, target) {
+        (_, Phase::Failed, _) => State::Failed,
+        (false, _, _) => State::Stopped,
+        (true, Phase::Leased, Target::Running) => State::Leased,
+        (true, Phase::Leased, Target::Absent) => State::Orphaned,
+        (true, Phase::Searching, _) => State::Searching,
+        (true, Phase::Lost, _) => State::Lost,
+        (true, Phase::Starting, _) => State::Starting,
+        (true, Phase::Released, _) => State::Stopped,
+    }
+}
+
+fn lease(held: &Held, now: Timestamp) -> LeaseView {
+    LeaseView { remaining: held.remaining(now), time: held.lease.lease_time, server: held.lease.server }
+}
+
+/// What was asked for when the network container was made.
+fn labelled_forwards(container: &Container) -> Vec<Forward> {
+    let spec = container.labels.get("landfall.spec").and_then(|text| Spec::from_yaml(text).ok());
+    spec.map(|spec| spec.forward().to_vec()).unwrap_or_default()
+}
+
+impl State {
+    /// As it is written in a table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leased => "leased",
+            Self::Orphaned => "orphaned",
+            Self::Searching => "searching",
+            Self::Lost => "lost",
+            Self::Starting => "starting",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
