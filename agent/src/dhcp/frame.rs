@@ -57,7 +57,8 @@ pub fn decode(frame: &[u8], checksum: Checksum) -> Result<(&[u8], MacAddr), Fram
         return Err(FrameError::Checksum);
     }
     let udp = UdpSlice::from_slice(ip.payload().payload).map_err(|_| FrameError::NotForUs)?;
-    if udp.destination_port() != CLIENT_PORT {
+    // A length of zero would mean a jumbogram, which IPv4 does not have.
+    if udp.destination_port() != CLIENT_PORT || udp.length() == 0 {
         return Err(FrameError::NotForUs);
     }
     let is_checked = checksum == Checksum::Ready && udp.checksum() != 0;

@@ -17,6 +17,16 @@ const LONGEST_TEXT: usize = 255;
 /// How many routes are believed, the first ones; a LAN that needs more has another problem.
 const MOST_ROUTES: usize = 256;
 
+/// What dhcproto decodes for us, and how long each is. Others it must not be given: it asserts what it expects of some.
+const DECODED: [(OptionCode, u8); 6] = [
+    (OptionCode::SubnetMask, 4),
+    (OptionCode::InterfaceMtu, 2),
+    (OptionCode::AddressLeaseTime, 4),
+    (OptionCode::ServerIdentifier, 4),
+    (OptionCode::Renewal, 4),
+    (OptionCode::Rebinding, 4),
+];
+
 /// The options of one message, by code, as they are after concatenation (RFC 3396).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options(BTreeMap<u8, Vec<u8>>);
@@ -70,21 +80,18 @@ impl Options {
     /// A number of 16 or 32 bits, as long as the option has it.
     pub fn number(&self, code: OptionCode) -> Option<u32> {
         use DhcpOption::{AddressLeaseTime, InterfaceMtu, Rebinding, Renewal};
-        if code == OptionCode::InterfaceMtu {
-            let Some(InterfaceMtu(number)) = self.decode(code, 2) else { return None };
+        let decoded = self.decode(code)?;
+        if let InterfaceMtu(number) = decoded {
             return Some(number.into());
         }
-        let Some(AddressLeaseTime(number) | Renewal(number) | Rebinding(number)) = self.decode(code, 4)
-        else {
-            return None;
-        };
+        let (AddressLeaseTime(number) | Renewal(number) | Rebinding(number)) = decoded else { return None };
         Some(number)
     }
 
     /// An address.
     pub fn address(&self, code: OptionCode) -> Option<Ipv4Addr> {
         use DhcpOption::{ServerIdentifier, SubnetMask};
-        let Some(SubnetMask(address) | ServerIdentifier(address)) = self.decode(code, 4) else { return None };
+        let (SubnetMask(address) | ServerIdentifier(address)) = self.decode(code)? else { return None };
         Some(address)
     }
 
@@ -120,9 +127,10 @@ impl Options {
     }
 
     /// Lets dhcproto decode the one option, if it has the length that its definition gives it.
-    fn decode(&self, code: OptionCode, length: u8) -> Option<DhcpOption> {
-        let value = self.raw(code).filter(|value| value.len() == usize::from(length))?;
-        let option = [&[code.into(), length], value].concat();
+    fn decode(&self, code: OptionCode) -> Option<DhcpOption> {
+        let (_, length) = DECODED.iter().find(|(decoded, _)| *decoded == code)?;
+        let value = self.raw(code).filter(|value| value.len() == usize::from(*length))?;
+        let option = [&[code.into(), *length], value].concat();
         DhcpOption::decode(&mut Decoder::new(&option)).ok()
     }
 }

@@ -123,6 +123,18 @@ fn server_frame(message: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn h_02_every_option_of_every_length_can_be_asked_for() {
+    for code in 1..255 {
+        for length in [0, 1, 2, 3, 4, 5, 8, 16, 254, 255u8] {
+            let option = [&[code, length], &vec![code; usize::from(length)][..]].concat();
+            let options = Options::gather(&option, &[], &[]);
+            let asked = (options.number(code.into()), options.address(code.into()));
+            assert!(matches!(asked, (None, _) | (_, None)), "option {code} of {length}: {asked:?}");
+        }
+    }
+}
+
+#[test]
 fn z_01_a_reply_cut_short_anywhere_is_no_panic() {
     let (_, discover) = Host::selecting();
     let bytes = Answer::offer(&discover).with(121, [24, 10, 9, 9, 10, 0, 0, 1]).bytes();
