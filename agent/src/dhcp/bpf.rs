@@ -74,3 +74,85 @@ fn statement(instruction: u32, value: u32) -> SockFilter {
 fn code(instruction: u32) -> u16 {
     u16::try_from(instruction).expect("instructions of classic BPF have 16 bits")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+    use crate::dhcp::frame;
+
+    const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+    /// Where the BOOTP message of a frame without IP options begins.
+    const MESSAGE: usize = 42;
+
+    /// Whether the kernel lets a frame pass: any datagram socket runs its filter over what it is sent.
+    fn passes(filter: &[SockFilter], frame: &[u8]) -> bool {
+        let (to, mut from) = Socket::pair(Domain::UNIX, Type::DGRAM, None).expect("a pair of sockets");
+        from.attach_filter(filter).expect("a filter that the kernel takes");
+        from.set_nonblocking(true).expect("not to wait");
+        to.send(frame).expect("room for one frame");
+        let mut buffer = vec![0; frame.len() + 1];
+        from.read(&mut buffer).is_ok_and(|length| length == frame.len())
+    }
+
+    /// A reply with nothing but what the filter looks at.
+    fn reply() -> Vec<u8> {
+        let mut message = vec![0; 300];
+        message[..3].copy_from_slice(&[2, 1, 6]);
+        message[28..34].copy_from_slice(&MAC.0);
+        message[236..240].copy_from_slice(&[99, 130, 83, 99]);
+        let (server, client) = ([10, 0, 0, 1].into(), [10, 0, 0, 50].into());
+        let mut frame = frame::encode((MacAddr([2; 6]), server), (MAC, client), &message);
+        frame[34..38].copy_from_slice(&[0, 67, 0, 68]);
+        frame
+    }
+
+    #[test]
+    fn a_reply_for_us_passes_whole() {
+        assert!(passes(&replies_for(MAC), &reply()));
+        let mut with_hops = reply();
+        with_hops[MESSAGE + 3] = 4;
+        assert!(passes(&replies_for(MAC), &with_hops), "from behind a relay");
+    }
+
+    #[test]
+    fn a_reply_behind_ip_options_passes() {
+        let mut frame = reply();
+        frame[14] = 0x46;
+        frame.splice(34..34, [1, 1, 1, 0]);
+        assert!(passes(&replies_for(MAC), &frame));
+    }
+
+    #[test]
+    fn h_09_anything_else_never_wakes_us() {
+        for (name, at, octets) in [
+            ("IPv6", 12, &[0x86, 0xdd][..]),
+            ("a VLAN", 12, &[0x81, 0x00]),
+            ("TCP", 23, &[6]),
+            ("a first fragment", 20, &[0x20]),
+            ("a later fragment", 21, &[1]),
+            ("another port", 36, &[0, 67]),
+            ("a request", MESSAGE, &[1]),
+            ("another hardware", MESSAGE + 1, &[6]),
+            ("another length", MESSAGE + 2, &[16]),
+            ("another client", MESSAGE + 28, &[4]),
+            ("a neighbour", MESSAGE + 33, &[2]),
+            ("BOOTP", MESSAGE + 236, &[0]),
+        ] {
+            let mut frame = reply();
+            frame[at..at + octets.len()].copy_from_slice(octets);
+            assert!(!passes(&replies_for(MAC), &frame), "{name}");
+        }
+        for length in 1..MESSAGE + 240 {
+            assert!(!passes(&replies_for(MAC), &reply()[..length]), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn the_port_keeper_hears_nothing() {
+        assert!(!passes(&nothing(), &reply()));
+    }
+}
