@@ -2,8 +2,13 @@
 
 mod bench;
 mod decoder;
+mod loss;
 mod offers;
 mod renewal;
 mod requests;
 mod search;
+mod servers;
+mod simulation;
 mod times;
+mod watch;
+mod world;
