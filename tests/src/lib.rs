@@ -1,1 +1,12 @@
-//! x
+//! The harness of the tiers that need a kernel, Docker or a machine.
+//!
+//! Whatever it makes has a name of its own and is removed when it is dropped, after a failure too. A thing that it cannot
+//! have is a failure that names the remedy, never a skip.
+
+pub mod agent;
+pub mod client;
+pub mod docker;
+pub mod lan;
+pub mod landfall;
+pub mod netns;
+pub mod run;

@@ -1,0 +1,232 @@
+//! An agent in a network namespace, as its orchestrator sees it: a spec goes in, reports come out.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::Ipv4Addr,
+    process::{Child, ChildStdin, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
+
+use landfall_api::{Event, Lease, Report};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{
+    lan::Lan,
+    netns::Netns,
+    run::{LIMIT, now, path},
+};
+
+/// The subnet behind the agent, where its target is.
+pub const INSIDE: &str = "172.30.0.0/24";
+/// The target.
+pub const TARGET: &str = "172.30.0.2";
+
+/// An agent, with the two capabilities that it has in a container and no others.
+pub struct Agent {
+    /// Where it runs.
+    pub namespace: Netns,
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    log: Option<thread::JoinHandle<String>>,
+}
+
+impl Agent {
+    /// An agent in a namespace that has neither uplink nor spec yet.
+    pub fn new() -> Self {
+        Self::within(Netns::new())
+    }
+
+    /// An agent in `namespace`.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn within(namespace: Netns) -> Self {
+        namespace.sysctl("net.ipv4.ip_forward=1");
+        namespace.sysctl("net.ipv4.ip_unprivileged_port_start=0");
+        let mut command = namespace.command("setpriv");
+        command.args(["--bounding-set=-all,+net_admin,+net_raw", "--inh-caps=-all", "--no-new-privs"]);
+        command.arg(path("LANDFALL_AGENT")).env("LANDFALL_LOG", "debug");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("setpriv is part of util-linux");
+        let (sender, lines) = channel();
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let errors = child.stderr.take().expect("piped");
+        let log = thread::spawn(move || std::io::read_to_string(errors).unwrap_or_default());
+        let input = child.stdin.take();
+        Self { namespace, child, input, lines, log: Some(log) }
+    }
+
+    /// An agent whose uplink `lan0` is on `lan`, and that was told to forward.
+    pub fn on(lan: &Lan, forward: &str) -> Self {
+        let mut agent = Self::new();
+        lan.plug(&agent.namespace, "lan0");
+        agent.tell(&spec(forward));
+        agent
+    }
+
+    /// Writes to its standard input.
+    ///
+    /// # Panics
+    /// If it does not read.
+    pub fn tell(&mut self, text: &str) {
+        let input = self.input.as_mut().expect("its input is open");
+        input.write_all(text.as_bytes()).and_then(|()| input.flush()).expect("the agent reads");
+    }
+
+    /// Ends its standard input.
+    pub fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The next report that is not a repeated `searching`.
+    ///
+    /// # Panics
+    /// If none comes in time, or the line is none.
+    pub fn next(&self) -> Event {
+        loop {
+            match self.next_within(LIMIT).expect("a report in time") {
+                Event::Searching(_) => {}
+                event => return event,
+            }
+        }
+    }
+
+    /// The next report, if one comes in time.
+    ///
+    /// # Panics
+    /// If the line is none.
+    pub fn next_within(&self, limit: Duration) -> Option<Event> {
+        match self.lines.recv_timeout(limit) {
+            Ok(line) => {
+                Some(Report::from_line(&line).unwrap_or_else(|error| panic!("{line}: {error}")).event)
+            }
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => panic!("the agent ended without the expected report"),
+        }
+    }
+
+    /// Reads on until `pick` takes a report.
+    ///
+    /// # Panics
+    /// If none does in time.
+    pub fn expect<T>(&self, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+        let since = now();
+        loop {
+            let left = LIMIT.saturating_sub(now().duration_since(since));
+            let event = self.next_within(left).unwrap_or_else(|| panic!("no report in time: {what}"));
+            if let Some(picked) = pick(event) {
+                return picked;
+            }
+        }
+    }
+
+    /// Waits until it has an address and its forwards are in force.
+    pub fn ready(&self) -> Lease {
+        let (mut lease, mut is_forwarding) = (None, false);
+        self.expect("leased and forwarding", |event| {
+            match event {
+                Event::Leased { lease: leased, .. } => lease = Some(leased),
+                Event::Forwarding { .. } => is_forwarding = true,
+                Event::Fatal { message } => panic!("the agent gave up: {message}"),
+                _ => {}
+            }
+            lease.clone().filter(|_| is_forwarding)
+        })
+    }
+
+    /// Waits for the report that new forwards are in force.
+    pub fn forwarding(&self) {
+        self.expect("forwarding", |event| matches!(event, Event::Forwarding { .. }).then_some(()));
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// If it is gone already.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("the agent runs");
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// Never: process numbers are small.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().expect("a process number"))
+    }
+
+    /// Waits until it ends: its exit code and its log.
+    ///
+    /// # Panics
+    /// If a signal ended it.
+    pub fn wait(&mut self) -> (i32, String) {
+        let status = self.child.wait().expect("it was started");
+        let log = self.log.take().map(|log| log.join().unwrap_or_default()).unwrap_or_default();
+        (status.code().unwrap_or_else(|| panic!("ended by {status}; log:\n{log}")), log)
+    }
+
+    /// A target behind the agent, on a network that both share.
+    pub fn target(&self) -> Netns {
+        let target = Netns::new();
+        let name = &target.name;
+        crate::run::run(&[
+            "ip",
+            "link",
+            "add",
+            "eth0",
+            "netns",
+            &self.namespace.name,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            name,
+        ]);
+        self.namespace.ip("addr add 172.30.0.1/24 dev eth0");
+        self.namespace.ip("link set eth0 up");
+        target.ip(&format!("addr add {TARGET}/24 dev eth0"));
+        target.ip("link set eth0 up");
+        // What Docker would give it; the agent's masquerading makes it needless for forwarded traffic.
+        target.ip("route add default via 172.30.0.1");
+        target
+    }
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A spec for `lan0` with these forwards, ended.
+pub fn spec(forward: &str) -> String {
+    format!(
+        "version: 1\ninterface: lan0\naddress: {{dhcp: {{hostname: tested}}}}\nforward:\n{forward}\n...\n"
+    )
+}
+
+/// One forward of a spec.
+pub fn forward(protocol: &str, port: &str, to: &str) -> String {
+    format!("  - {{protocol: {protocol}, port: {port}, to: \"{to}\"}}\n")
+}
+
+/// The address of a lease.
+pub fn address(lease: &Lease) -> Ipv4Addr {
+    lease.address.addr()
+}

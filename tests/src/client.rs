@@ -1,0 +1,77 @@
+//! What a machine of the LAN does with a service: fetch a page, send a datagram.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    time::Duration,
+};
+
+use crate::{
+    netns::Netns,
+    run::{path, wait_until},
+};
+
+/// Longer than an answer takes, short enough to wait for one that does not come.
+const ANSWER: Duration = Duration::from_millis(700);
+
+/// Starts `landfall-web` in a namespace, and waits until it serves. `arguments`: `--tcp 80 --udp 53`.
+///
+/// # Panics
+/// If it does not serve.
+pub fn serve(namespace: &Netns, arguments: &str) {
+    let web = path("LANDFALL_WEB");
+    let mut command = namespace.command(web.to_str().expect("a plain path"));
+    // Its namespace ends it.
+    drop(command.args(arguments.split_whitespace()).spawn().expect("ip is there"));
+    let ports = arguments.split_whitespace().filter(|word| word.parse::<u16>().is_ok()).count();
+    wait_until("the server serves", || namespace.run(&["ss", "-Htuln"]).lines().count() >= ports);
+}
+
+/// Connects from a namespace; the connection stays usable outside.
+///
+/// # Errors
+/// If nobody answers.
+pub fn connect(from: &Netns, to: impl Into<SocketAddr>) -> io::Result<TcpStream> {
+    let to = to.into();
+    let stream = from.within(|| TcpStream::connect_timeout(&to, ANSWER))?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    Ok(stream)
+}
+
+/// Asks for a page on an open connection, which stays open.
+///
+/// # Errors
+/// If none comes.
+pub fn ask(stream: &mut TcpStream) -> io::Result<String> {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")?;
+    let mut answer = vec![0; 4096];
+    let length = stream.read(&mut answer)?;
+    if length == 0 {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    } else {
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    }
+}
+
+/// Fetches a page from a namespace.
+///
+/// # Errors
+/// If none comes.
+pub fn fetch(from: &Netns, to: impl Into<SocketAddr>) -> io::Result<String> {
+    ask(&mut connect(from, to)?)
+}
+
+/// Sends a datagram from a namespace and gives the answer.
+///
+/// # Errors
+/// If none comes.
+pub fn echo(from: &Netns, to: impl Into<SocketAddr>, text: &str) -> io::Result<String> {
+    let to = to.into();
+    let socket = from.within(|| UdpSocket::bind("0.0.0.0:0"))?;
+    socket.set_read_timeout(Some(ANSWER))?;
+    socket.send_to(text.as_bytes(), to)?;
+    let mut answer = [0; 1500];
+    let (length, sender) = socket.recv_from(&mut answer)?;
+    assert_eq!(sender, to, "the answer came from another address");
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}

@@ -1,0 +1,174 @@
+//! A LAN: a bridge with a DHCP server and a router, machines on it, and one machine beyond the router.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    netns::Netns,
+    run::{run, unique, wait_until},
+};
+
+/// The LAN's router and DHCP server.
+pub const ROUTER: &str = "10.99.0.1";
+/// A machine on the LAN.
+pub const CLIENT: &str = "10.99.0.10";
+/// A machine beyond the router.
+pub const ROUTED_CLIENT: &str = "10.98.0.2";
+
+/// A LAN, in a network namespace.
+pub struct Lan {
+    /// The router, with the bridge `br0`; DHCP servers run in here.
+    pub router: Netns,
+    directory: TempDir,
+    server: Option<Child>,
+    host_ports: Vec<String>,
+}
+
+impl Lan {
+    /// A LAN with dnsmasq, which leases for two minutes and does not check with a ping.
+    pub fn new() -> Self {
+        Self::with_dnsmasq(&["--dhcp-range=10.99.0.100,10.99.0.200,2m", "--no-ping", "--dhcp-authoritative"])
+    }
+
+    /// A LAN with dnsmasq and these options.
+    pub fn with_dnsmasq(options: &[&str]) -> Self {
+        let mut lan = Self::without_server();
+        let leases = format!("--dhcp-leasefile={}", lan.file("leases").display());
+        let log = format!("--log-facility={}", lan.file("log").display());
+        let fixed = [
+            "--keep-in-foreground",
+            "--port=0",
+            "--interface=br0",
+            "--bind-interfaces",
+            "--except-interface=lo",
+            "--conf-file=/dev/null",
+            "--user=root",
+            "--log-dhcp",
+            "--pid-file=",
+            &leases,
+            &log,
+        ];
+        lan.serve("dnsmasq", &[&fixed[..], options].concat());
+        let log = lan.file("log");
+        wait_until("dnsmasq starts", || {
+            fs::read_to_string(&log).is_ok_and(|log| log.contains("DHCP, IP range"))
+        });
+        lan
+    }
+
+    /// A LAN where nobody answers.
+    pub fn without_server() -> Self {
+        let router = Netns::new();
+        router.ip("link add br0 type bridge");
+        router.ip(&format!("addr add {ROUTER}/24 dev br0"));
+        router.ip("link set br0 up");
+        router.sysctl("net.ipv4.ip_forward=1");
+        Self {
+            router,
+            directory: tempfile::tempdir().expect("a directory"),
+            server: None,
+            host_ports: Vec::new(),
+        }
+    }
+
+    /// A file of this LAN's server.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    /// Waits until the server has logged `text`.
+    pub fn expect_log(&self, text: &str) {
+        wait_until(&format!("the server logs {text:?}"), || self.log().contains(text));
+    }
+
+    /// Starts a server on the router.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn serve(&mut self, program: &str, options: &[&str]) {
+        let mut command = self.router.command(program);
+        let command = command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.server = Some(command.spawn().expect("ip is there"));
+    }
+
+    /// Stops the server.
+    pub fn stop_server(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            drop(server.kill());
+            drop(server.wait());
+        }
+    }
+
+    /// Puts `interface` of `namespace` on the LAN, down.
+    pub fn plug(&self, namespace: &Netns, interface: &str) {
+        let port = format!("p{}", unique());
+        let (router, name) = (&self.router.name, &namespace.name);
+        run(&[
+            "ip", "link", "add", &port, "netns", router, "type", "veth", "peer", "name", interface, "netns",
+            name,
+        ]);
+        self.router.ip(&format!("link set {port} master br0 up"));
+    }
+
+    /// An interface of the host on the LAN, up and without an address: what `landfall up` takes.
+    pub fn host_port(&mut self) -> String {
+        let (host, port) = (format!("lf{}", unique()), format!("p{}", unique()));
+        run(&["ip", "link", "add", &host, "type", "veth", "peer", "name", &port, "netns", &self.router.name]);
+        self.router.ip(&format!("link set {port} master br0 up"));
+        run(&["sysctl", "-qw", &format!("net.ipv6.conf.{host}.disable_ipv6=1")]);
+        run(&["ip", "link", "set", &host, "up"]);
+        self.host_ports.push(host.clone());
+        host
+    }
+
+    /// A machine on the LAN.
+    pub fn client(&self) -> Netns {
+        let client = Netns::new();
+        self.plug(&client, "eth0");
+        client.ip(&format!("addr add {CLIENT}/24 dev eth0"));
+        client.ip("link set eth0 up");
+        client.ip(&format!("route add default via {ROUTER}"));
+        client
+    }
+
+    /// A machine beyond the LAN's router.
+    pub fn routed_client(&self) -> Netns {
+        let client = Netns::new();
+        let (router, name) = (&self.router.name, &client.name);
+        run(&[
+            "ip", "link", "add", "wan0", "netns", router, "type", "veth", "peer", "name", "eth0", "netns",
+            name,
+        ]);
+        self.router.ip("addr add 10.98.0.1/24 dev wan0");
+        self.router.ip("link set wan0 up");
+        client.ip(&format!("addr add {ROUTED_CLIENT}/24 dev eth0"));
+        client.ip("link set eth0 up");
+        client.ip("route add default via 10.98.0.1");
+        client
+    }
+}
+
+impl Default for Lan {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        self.stop_server();
+        for port in &self.host_ports {
+            crate::run::output(&["ip", "link", "del", port]);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The program `landfall`, run as a user would.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::run::path;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// A run of `landfall` that is to be started.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(path("LANDFALL"));
+    command.args(arguments);
+    command
+}
+
+/// Runs `landfall`.
+///
+/// # Panics
+/// If it is not there.
+pub fn landfall(arguments: &[&str]) -> Ran {
+    command(arguments).output().expect("make build").into()
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+impl Ran {
+    /// Standard output of a run that went well.
+    ///
+    /// # Panics
+    /// If it did not.
+    pub fn done(self) -> String {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self.stdout
+    }
+
+    /// Standard output as JSON.
+    ///
+    /// # Panics
+    /// If the run failed, or it is none.
+    pub fn json(self) -> Value {
+        let stdout = self.done();
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+    }
+
+    /// Standard error of a run that ended with `code`.
+    ///
+    /// # Panics
+    /// If it ended otherwise.
+    pub fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.stderr
+    }
+}

@@ -1,0 +1,79 @@
+//! Network namespaces that go away with the test.
+
+use std::{fs::File, path::PathBuf, process::Command, thread};
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::run::{output, run, unique};
+
+/// A network namespace of its own.
+#[derive(Debug)]
+pub struct Netns {
+    /// As `ip netns` calls it.
+    pub name: String,
+}
+
+impl Default for Netns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Netns {
+    /// A namespace with nothing but a loopback.
+    pub fn new() -> Self {
+        let name = format!("lft-{}", unique());
+        run(&["ip", "netns", "add", &name]);
+        run(&["ip", "-n", &name, "link", "set", "lo", "up"]);
+        Self { name }
+    }
+
+    /// Runs `ip` in here.
+    pub fn ip(&self, words: &str) -> String {
+        let line: Vec<&str> = ["ip", "-n", &self.name].into_iter().chain(words.split_whitespace()).collect();
+        run(&line)
+    }
+
+    /// Runs a command in here and gives its standard output.
+    pub fn run(&self, line: &[&str]) -> String {
+        run(&[&["ip", "netns", "exec", &self.name], line].concat())
+    }
+
+    /// Sets a sysctl in here.
+    pub fn sysctl(&self, setting: &str) {
+        self.run(&["sysctl", "-qw", setting]);
+    }
+
+    /// A command that will run in here.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+
+    /// Does `work` in here, on a thread of its own; sockets that it makes stay in here.
+    ///
+    /// # Panics
+    /// If `work` does, or the namespace cannot be entered.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let path = PathBuf::from("/run/netns").join(&self.name);
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let namespace = File::open(path).expect("the namespace is there");
+                setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let pids = output(&["ip", "netns", "pids", &self.name]);
+        for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {
+            output(&["kill", "-9", pid]);
+        }
+        output(&["ip", "netns", "del", &self.name]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Runs commands, and waits for conditions with a limit.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+/// Longer than anything here takes on a loaded machine.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// A short name that nothing else has: two runs at once never meet.
+pub fn unique() -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("{:x}x{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Runs a command and gives its standard output.
+///
+/// # Panics
+/// If it fails: a test cannot go on without what it does.
+pub fn run(line: &[&str]) -> String {
+    let output = output(line);
+    assert!(output.status.success(), "{line:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs a command, whatever comes of it.
+///
+/// # Panics
+/// If it is not there.
+pub fn output(line: &[&str]) -> Output {
+    let run = Command::new(line[0]).args(&line[1..]).output();
+    run.unwrap_or_else(|error| {
+        panic!("cannot run {}: {error}; `make deps` installs what the tests need", line[0])
+    })
+}
+
+/// The value of an environment variable that names a file.
+///
+/// # Panics
+/// If it is not set: the Makefile sets it.
+pub fn path(variable: &str) -> PathBuf {
+    let value = env::var_os(variable);
+    value.unwrap_or_else(|| panic!("{variable} is not set; run this tier with `make test`")).into()
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// If it does not within the limit.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let since = now();
+    while !condition() {
+        assert!(now().duration_since(since) < LIMIT, "waited in vain: {what}");
+        std::thread::yield_now();
+        // Not a fixed sleep: the condition is asked again and again, just not without pause.
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The time, for limits and measurements.
+#[expect(clippy::disallowed_methods, reason = "tests measure real time")]
+pub fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,157 @@
+//! What is asked for is forwarded, and nothing else.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use landfall_tests::{
+    agent::{Agent, TARGET, address, forward, spec},
+    client::{ask, connect, echo, fetch, serve},
+    lan::{Lan, ROUTER},
+    netns::Netns,
+};
+
+/// A LAN, an agent on it that forwards, its target, and where it is reached.
+struct Scene {
+    lan: Lan,
+    agent: Agent,
+    target: Netns,
+    address: Ipv4Addr,
+}
+
+impl Scene {
+    fn new(forwards: &str, services: &str) -> Self {
+        let lan = Lan::new();
+        let agent = Agent::on(&lan, forwards);
+        let target = agent.target();
+        serve(&target, services);
+        let address = address(&agent.ready());
+        Self { lan, agent, target, address }
+    }
+
+    fn port(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, port)
+    }
+
+    fn ruleset(&self) -> String {
+        self.agent.namespace.run(&["nft", "list", "ruleset"])
+    }
+}
+
+fn several() -> String {
+    [
+        forward("tcp", "80", TARGET),
+        forward("tcp", "8080", &format!("{TARGET}:81")),
+        forward("tcp", "9000-9002", &format!("{TARGET}:7000-7002")),
+        forward("tcp", "6000-6001", TARGET),
+        forward("udp", "53", &format!("{TARGET}:5353")),
+        forward("sctp", "80", TARGET),
+    ]
+    .concat()
+}
+
+const SERVICES: &str = "--tcp 80 --tcp 81 --tcp 7000 --tcp 7002 --tcp 6001 --tcp 22 --udp 5353 --udp 5354";
+
+#[test]
+fn every_kind_of_forward_answers_on_the_lan_and_beyond_its_router() {
+    let scene = Scene::new(&several(), SERVICES);
+    for client in [scene.lan.client(), scene.lan.routed_client()] {
+        for (public, private) in [(80, 80), (8080, 81), (9000, 7000), (9002, 7002), (6001, 6001)] {
+            let page = fetch(&client, scene.port(public)).unwrap_or_else(|error| panic!("{public}: {error}"));
+            assert!(page.contains("hello from"), "{page}");
+            assert!(
+                page.contains("you are 172.30.0.1 "),
+                "{public} leads to {private} without masquerade: {page}"
+            );
+        }
+        assert_eq!(echo(&client, scene.port(53), "question").expect("an answer"), "question");
+    }
+}
+
+#[test]
+fn what_was_not_asked_for_is_dropped() {
+    let scene = Scene::new(&several(), SERVICES);
+    let client = scene.lan.client();
+    // Another port of the target, and the agent's own
+    for port in [22, 81, 7000, 7001, 5353, 68] {
+        assert!(connect(&client, scene.port(port)).is_err(), "port {port} is open");
+    }
+    assert!(echo(&client, scene.port(5353), "question").is_err());
+    // A machine of the LAN that takes the agent for a router into the inner network
+    client.ip(&format!("route add 172.30.0.0/24 via {}", scene.address));
+    let inside: SocketAddrV4 = format!("{TARGET}:80").parse().expect("an address");
+    assert!(connect(&client, inside).is_err(), "the inner network can be reached around the forwards");
+    // The inner side, which is not trusted either
+    let outside: SocketAddrV4 = format!("{ROUTER}:80").parse().expect("an address");
+    serve(&scene.lan.router, "--tcp 80");
+    assert!(connect(&scene.target, outside).is_err(), "the inner network gets out");
+    assert!(connect(&scene.target, "172.30.0.1:80".parse::<SocketAddrV4>().expect("an address")).is_err());
+    // It is dropped, and still the forwards answer
+    assert!(fetch(&client, scene.port(80)).is_ok());
+}
+
+#[test]
+fn it_answers_to_ping() {
+    let scene = Scene::new(&several(), SERVICES);
+    scene.lan.client().run(&["ping", "-q", "-c", "1", "-W", "2", &scene.address.to_string()]);
+}
+
+#[test]
+fn every_forward_counts() {
+    let scene = Scene::new(&several(), SERVICES);
+    let client = scene.lan.client();
+    fetch(&client, scene.port(80)).expect("a page");
+    let set = scene.agent.namespace.run(&["nft", "list", "set", "inet", "landfall", "tcp_forward"]);
+    assert!(set.contains(" 80 counter packets ") && !set.contains(" 80 counter packets 0 "), "{set}");
+    assert!(set.contains("6000-6001 counter packets 0 bytes 0"), "{set}");
+}
+
+#[test]
+fn sctp_is_forwarded_by_rules_of_its_own() {
+    let scene = Scene::new(&several(), SERVICES);
+    let ruleset = scene.ruleset();
+    for part in ["map sctp_address", "80 : 172.30.0.2", "sctp dport map @sctp_address"] {
+        assert!(ruleset.contains(part), "{part} is missing: {ruleset}");
+    }
+}
+
+#[test]
+fn a_replacement_spares_the_connections_that_it_does_not_touch() {
+    // Given connections through two forwards
+    let mut scene = Scene::new(&several(), SERVICES);
+    let client = scene.lan.client();
+    let mut kept = connect(&client, scene.port(80)).expect("a connection");
+    let mut cut = connect(&client, scene.port(8080)).expect("a connection");
+    ask(&mut kept).expect("a page");
+    ask(&mut cut).expect("a page");
+    // When one of them is taken away, and another comes
+    scene.agent.tell(&spec(
+        &[forward("tcp", "80", TARGET), forward("tcp", "8081", &format!("{TARGET}:81"))].concat(),
+    ));
+    scene.agent.forwarding();
+    // Then the one goes on, the other ends, and the new one answers
+    ask(&mut kept).expect("the connection lives");
+    assert!(ask(&mut cut).is_err(), "the connection outlived its forward");
+    assert!(fetch(&client, scene.port(8080)).is_err());
+    assert!(fetch(&client, scene.port(8081)).is_ok());
+}
+
+#[test]
+fn of_many_replacements_the_last_one_wins() {
+    let mut scene = Scene::new(&several(), SERVICES);
+    let client = scene.lan.client();
+    let mut kept = connect(&client, scene.port(80)).expect("a connection");
+    for i in 0..200 {
+        scene.agent.tell(&spec(
+            &[forward("tcp", "80", TARGET), forward("tcp", &(10_000 + i).to_string(), TARGET)].concat(),
+        ));
+    }
+    scene.agent.tell(&spec(
+        &[forward("tcp", "80", TARGET), forward("tcp", "8081", &format!("{TARGET}:81"))].concat(),
+    ));
+    scene.agent.expect("the last one", |event| match event {
+        landfall_api::Event::Forwarding { forward } => (forward[1].port().first() == 8081).then_some(()),
+        _ => None,
+    });
+    assert!(fetch(&client, scene.port(8081)).is_ok());
+    ask(&mut kept).expect("the connection lives");
+    assert!(!scene.ruleset().contains("10199"));
+}

@@ -1,0 +1,228 @@
+//! The agent leases an address from real servers, keeps it, and gives it back.
+
+use std::{fs, time::Duration};
+
+use landfall_api::{Event, LostReason};
+use landfall_tests::{
+    agent::{Agent, forward, spec},
+    lan::{Lan, ROUTER},
+    run::{now, path, run, wait_until},
+};
+use nix::sys::signal::Signal;
+
+fn web() -> String {
+    forward("tcp", "80", "172.30.0.2")
+}
+
+#[test]
+fn a_lease_from_dnsmasq_is_in_the_kernel_and_in_the_reports() {
+    // Given a LAN with an MTU of its own
+    let lan = Lan::with_dnsmasq(&[
+        "--dhcp-range=10.99.0.100,10.99.0.200,2m",
+        "--no-ping",
+        "--dhcp-authoritative",
+        "--dhcp-option=26,1400",
+        "--dhcp-option=6,10.99.0.53",
+        "--domain=example.org",
+    ]);
+    // When an agent starts
+    let agent = Agent::on(&lan, &web());
+    // Then its reports come in their order
+    assert!(matches!(agent.next(), Event::Started { .. }));
+    let Event::UplinkFound { interface, mac, .. } = agent.next() else { panic!("no uplink") };
+    assert_eq!(interface.as_str(), "lan0");
+    let lease = agent.ready();
+    assert_eq!(
+        (lease.routers, lease.dns),
+        (vec![ROUTER.parse().expect("an address")], vec!["10.99.0.53".parse().expect("an address")])
+    );
+    assert_eq!((lease.domain.as_deref(), lease.lease_time), (Some("example.org"), Some(120)));
+    assert_eq!(lease.server.to_string(), ROUTER);
+    // And the kernel has what was leased, for as long as it was
+    let shown = agent.namespace.ip("-o addr show dev lan0");
+    assert!(shown.contains(&format!("inet {} brd 10.99.0.255", lease.address)), "{shown}");
+    let valid =
+        shown.split("valid_lft ").nth(1).and_then(|rest| rest.split("sec").next()?.parse::<u32>().ok());
+    assert!(valid.is_some_and(|seconds| (110..=120).contains(&seconds)), "{shown}");
+    assert!(agent.namespace.ip("link show dev lan0").contains("mtu 1400"));
+    assert!(agent.namespace.ip("route show default").starts_with("default via 10.99.0.1 dev lan0"));
+    // And the server knows it by its host name
+    let leases = fs::read_to_string(lan.file("leases")).expect("dnsmasq keeps it");
+    assert!(leases.contains(&format!("{mac} {} tested", lease.address.addr())), "{leases}");
+}
+
+#[test]
+fn a_lease_is_given_back_within_a_second() {
+    let lan = Lan::new();
+    let mut agent = Agent::on(&lan, &web());
+    let lease = agent.ready();
+    // When it is asked to stop
+    let since = now();
+    agent.signal(Signal::SIGTERM);
+    // Then it gives the lease back, takes the address away, and ends well, at once
+    assert!(matches!(agent.next(), Event::Released { address } if address == lease.address));
+    assert_eq!(agent.wait().0, 0);
+    assert!(now().duration_since(since) < Duration::from_secs(1));
+    lan.expect_log("DHCPRELEASE");
+    assert_eq!(fs::read_to_string(lan.file("leases")).expect("dnsmasq keeps it"), "");
+    assert_eq!(agent.namespace.ip("-4 -o addr show dev lan0"), "");
+    assert!(!agent.namespace.run(&["nft", "list", "ruleset"]).contains("landfall"));
+}
+
+#[test]
+fn kea_isc_and_udhcpd_lease_too() {
+    for (program, start) in [("kea-dhcp4", kea as fn(&mut Lan)), ("dhcpd", isc), ("udhcpd", udhcpd)] {
+        let mut lan = Lan::without_server();
+        start(&mut lan);
+        let mut agent = Agent::on(&lan, &web());
+        let lease = agent.ready();
+        assert!(lease.address.to_string().starts_with("10.99.0.1"), "{program} gave {}", lease.address);
+        assert_eq!(lease.routers.len(), 1, "{program} gave no router");
+        agent.signal(Signal::SIGTERM);
+        assert!(matches!(agent.next(), Event::Released { .. }), "{program}");
+        assert_eq!(agent.wait().0, 0, "{program}");
+    }
+}
+
+fn kea(lan: &mut Lan) {
+    let file = lan.file("kea.json");
+    let leases = lan.file("leases");
+    let config = format!(
+        r#"{{"Dhcp4": {{"interfaces-config": {{"interfaces": ["br0"]}}, "valid-lifetime": 120,
+        "lease-database": {{"type": "memfile", "persist": false, "name": "{}"}},
+        "subnet4": [{{"subnet": "10.99.0.0/24", "pools": [{{"pool": "10.99.0.100 - 10.99.0.200"}}],
+        "option-data": [{{"name": "routers", "data": "{ROUTER}"}}]}}]}}}}"#,
+        leases.display()
+    );
+    fs::write(&file, config).expect("a file");
+    let directory = file.parent().expect("a directory").to_owned();
+    let pid = format!("KEA_PIDFILE_DIR={}", directory.display());
+    lan.serve("env", &[&pid, "KEA_LOCKFILE_DIR=none", "kea-dhcp4", "-c", &file.display().to_string()]);
+    await_server(lan);
+}
+
+fn isc(lan: &mut Lan) {
+    let (config, leases, pid) = (lan.file("dhcpd.conf"), lan.file("leases"), lan.file("pid"));
+    let text = format!(
+        "authoritative; ping-check false; default-lease-time 120; max-lease-time 120;
+         subnet 10.99.0.0 netmask 255.255.255.0 {{ range 10.99.0.100 10.99.0.200; option routers {ROUTER}; }}"
+    );
+    fs::write(&config, text).and_then(|()| fs::write(&leases, "")).expect("files");
+    let [config, leases, pid] = [config, leases, pid].map(|file| file.display().to_string());
+    lan.serve(
+        "dhcpd",
+        &["-4", "-f", "-user", "root", "-group", "root", "-cf", &config, "-lf", &leases, "-pf", &pid, "br0"],
+    );
+    await_server(lan);
+}
+
+fn udhcpd(lan: &mut Lan) {
+    let (config, leases) = (lan.file("udhcpd.conf"), lan.file("leases"));
+    let text = format!(
+        "start 10.99.0.100\nend 10.99.0.200\ninterface br0\nlease_file {}\npidfile {}\noption subnet 255.255.255.0\n\
+         option router {ROUTER}\noption lease 120\n",
+        leases.display(),
+        lan.file("pid").display()
+    );
+    fs::write(&config, text).and_then(|()| fs::write(&leases, "")).expect("files");
+    lan.serve("udhcpd", &["-f", &config.display().to_string()]);
+    await_server(lan);
+}
+
+fn await_server(lan: &Lan) {
+    wait_until("the server listens", || {
+        let sockets = lan.router.run(&["ss", "-Hlnp", "--udp", "--packet", "--raw"]);
+        ["kea", "dhcpd"].iter().any(|name| sockets.contains(name))
+    });
+}
+
+#[test]
+fn replies_by_broadcast_and_by_unicast_are_both_heard() {
+    // dnsmasq unicasts to a client that has no address yet, unless told otherwise.
+    for options in [&["--dhcp-broadcast"][..], &[]] {
+        let fixed = ["--dhcp-range=10.99.0.100,10.99.0.200,2m", "--no-ping", "--dhcp-authoritative"];
+        let lan = Lan::with_dnsmasq(&[&fixed, options].concat());
+        let agent = Agent::on(&lan, &web());
+        agent.ready();
+        assert!(!lan.log().contains("DHCPNAK"));
+        assert_eq!(lan.log().matches("DHCPDISCOVER(").count(), 1, "a reply was not heard: {}", lan.log());
+    }
+}
+
+#[test]
+fn an_uplink_may_come_later_and_come_back() {
+    // Given an agent without uplink, whose rules are in force already
+    let lan = Lan::new();
+    let mut agent = Agent::new();
+    agent.tell(&spec(&web()));
+    agent.forwarding();
+    // When the uplink comes
+    lan.plug(&agent.namespace, "lan0");
+    let first = agent
+        .expect("leased", |event| if let Event::Leased { lease, .. } = event { Some(lease) } else { None });
+    // And goes
+    agent.namespace.ip("link del lan0");
+    agent.expect("lost", |event| match event {
+        Event::Lost { address, reason } => {
+            Some(assert_eq!((address, reason), (first.address, LostReason::UplinkGone)))
+        }
+        _ => None,
+    });
+    // And comes back
+    lan.plug(&agent.namespace, "lan0");
+    // Then there is an address again
+    agent.expect("leased", |event| matches!(event, Event::Leased { .. }).then_some(()));
+    assert!(agent.namespace.ip("-4 -o addr show dev lan0").contains("inet 10.99.0."));
+}
+
+#[test]
+fn a_search_that_nobody_answers_is_told() {
+    let lan = Lan::without_server();
+    let agent = Agent::on(&lan, &web());
+    let search = agent.expect("searching", |event| match event {
+        Event::Searching(search) if search.discovers >= 2 => Some(search),
+        _ => None,
+    });
+    assert_eq!((search.offers, search.requests, search.naks, search.server), (0, 0, 0, None));
+}
+
+#[test]
+fn an_idle_agent_sleeps_and_is_small() {
+    let lan =
+        Lan::with_dnsmasq(&["--dhcp-range=10.99.0.100,10.99.0.200,1h", "--no-ping", "--dhcp-authoritative"]);
+    let agent = Agent::on(&lan, &web());
+    agent.ready();
+    let status = format!("/proc/{}/task", agent.pid());
+    let wakeups = || -> u64 {
+        let tasks = fs::read_dir(&status).expect("it runs").filter_map(Result::ok);
+        let counts = tasks.map(|task| {
+            let status = fs::read_to_string(task.path().join("status")).expect("it runs");
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("voluntary_ctxt_switches"))
+                .expect("the kernel counts");
+            line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number")
+        });
+        counts.sum()
+    };
+    // Given other traffic on its LAN, after what it still had to do
+    let neighbour = lan.client();
+    let mut before = 0;
+    wait_until("it comes to rest", || std::mem::replace(&mut before, wakeups()) == before && before > 0);
+    // When the LAN is busy for a while
+    drop(neighbour.command("ping").args(["-q", "-b", "-c", "40", "-i", "0.05", "10.99.0.255"]).output());
+    // Then it has not woken
+    assert_eq!(wakeups(), before);
+    let memory = fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("it runs");
+    let resident = memory
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .and_then(|line| line.split_whitespace().nth(1)?.parse::<u32>().ok());
+    assert!(resident.is_some_and(|kilobytes| kilobytes < 5 * 1024), "{memory}");
+}
+
+#[test]
+fn the_agent_is_static() {
+    let kind = run(&["readelf", "-l", path("LANDFALL_AGENT").to_str().expect("a plain path")]);
+    assert!(!kind.contains("INTERP"), "the agent needs a dynamic loader");
+}

@@ -1,0 +1,70 @@
+//! Specs that are wrong, and what becomes of the agent that reads them.
+
+use landfall_api::Event;
+use landfall_tests::{
+    agent::{Agent, forward, spec},
+    lan::Lan,
+};
+
+fn refused(text: &str) -> String {
+    let mut agent = Agent::new();
+    agent.tell(text);
+    agent.end_input();
+    let message = agent
+        .expect("fatal", |event| if let Event::Fatal { message } = event { Some(message) } else { None });
+    assert_eq!(agent.wait().0, 2, "{message}");
+    message
+}
+
+#[test]
+fn a_first_spec_that_is_none_ends_the_agent() {
+    let good = spec(&forward("tcp", "80", "172.30.0.2"));
+    let cases = [
+        (good.replace("interface", "iface"), "line 2 column 1"),
+        (good.replace("version: 1", "version: 1\nversion: 1"), "line 2 column 1"),
+        (good.replace("port: 80", "port: 65536"), "65536"),
+        (good.replace("version: 1", "version: 9"), "version 9"),
+        ("\u{0}garbage\n...\n".to_owned(), "the spec is refused"),
+        ("{".to_owned(), "the spec is refused"),
+        (String::new(), "without a spec"),
+    ];
+    for (text, expected) in cases {
+        let message = refused(&text);
+        assert!(message.contains(expected), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn a_later_spec_that_is_none_leaves_the_rules_as_they_are() {
+    let lan = Lan::new();
+    let mut agent = Agent::on(&lan, &forward("tcp", "80", "172.30.0.2"));
+    agent.ready();
+    let rules = agent.namespace.run(&["nft", "list", "ruleset"]);
+    let other_interface = spec(&forward("tcp", "80", "172.30.0.2")).replace("lan0", "lan1");
+    for (bad, expected) in
+        [("nonsense\n...\n", "line 1"), (&*other_interface, "interface and address cannot change")]
+    {
+        agent.tell(bad);
+        let message = agent.expect("warning", |event| {
+            if let Event::Warning { message } = event { Some(message) } else { None }
+        });
+        assert!(message.contains(expected), "{message}");
+    }
+    assert_eq!(agent.namespace.run(&["nft", "list", "ruleset"]), rules);
+    // And a good one is taken after that, whichever way it ends
+    agent.tell(&spec(&forward("tcp", "81", "172.30.0.2")).replace("...", "---"));
+    agent.forwarding();
+    agent.tell(&spec(&forward("tcp", "82", "172.30.0.2")));
+    agent.forwarding();
+}
+
+#[test]
+fn the_end_of_input_changes_nothing() {
+    let lan = Lan::new();
+    let mut agent = Agent::new();
+    lan.plug(&agent.namespace, "lan0");
+    agent.tell(spec(&forward("tcp", "80", "172.30.0.2")).trim_end_matches("...\n"));
+    agent.end_input();
+    agent.ready();
+    assert!(agent.next_within(std::time::Duration::from_millis(300)).is_none(), "the agent did something");
+}
