@@ -138,5 +138,8 @@ fn bind(source: &Path, target: &Path, flags: MsFlags) -> nix::Result<()> {
 
 /// A thread keeps the namespace that it entered, so each entry has a thread that ends.
 fn on_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, work)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
