@@ -61,6 +61,33 @@ impl Drop for Target {
     }
 }
 
+/// A Docker network of its own, which is removed in the end; declare it before the containers on it.
+pub struct Network {
+    /// Its name.
+    pub name: String,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Network {
+    /// A bridge network.
+    pub fn new() -> Self {
+        let name = format!("lft-{}", unique());
+        run(&["docker", "network", "create", &name]);
+        Self { name }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        output(&["docker", "network", "rm", &self.name]);
+    }
+}
+
 /// A value from `docker inspect`.
 pub fn inspect(name: &str, format: &str) -> String {
     run(&["docker", "inspect", "--format", format, name]).trim().to_owned()
