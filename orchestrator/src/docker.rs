@@ -365,25 +365,31 @@ impl Docker {
     }
 
     fn failed(&self, attempt: &str, error: Api) -> DockerError {
-        match error {
-            Api::DockerResponseServerError { status_code: status, message } => {
-                DockerError::Refused { attempt: attempt.to_owned(), status, message }
-            }
-            Api::RequestTimeoutError => DockerError::Stuck(self.host.clone(), attempt.to_owned()),
-            error @ (Api::HyperLegacyError { .. }
-            | Api::HyperResponseError { .. }
-            | Api::SocketNotFoundError(_)) => DockerError::Unreachable(self.host.clone(), error),
-            error => DockerError::Other(attempt.to_owned(), error),
+        if let Api::DockerResponseServerError { status_code: status, message } = error {
+            return DockerError::Refused { attempt: attempt.to_owned(), status, message };
         }
+        if matches!(error, Api::RequestTimeoutError) {
+            return DockerError::Stuck(self.host.clone(), attempt.to_owned());
+        }
+        let is_broken = matches!(
+            error,
+            Api::HyperLegacyError { .. } | Api::HyperResponseError { .. } | Api::SocketNotFoundError(_)
+        );
+        if is_broken {
+            return DockerError::Unreachable(self.host.clone(), error);
+        }
+        DockerError::Other(attempt.to_owned(), error)
     }
 }
 
 fn unreachable(path: &str, error: io::Error) -> DockerError {
-    match error.kind() {
-        io::ErrorKind::NotFound => DockerError::NoSocket(path.into()),
-        io::ErrorKind::PermissionDenied => DockerError::Denied(path.into()),
-        _ => DockerError::Unreachable(path.into(), error.into()),
+    if error.kind() == io::ErrorKind::NotFound {
+        return DockerError::NoSocket(path.into());
     }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return DockerError::Denied(path.into());
+    }
+    DockerError::Unreachable(path.into(), error.into())
 }
 
 fn is_status(error: &Api, status: u16) -> bool {

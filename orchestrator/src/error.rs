@@ -113,7 +113,7 @@ pub enum Error {
     )]
     NoCarriedImage,
     /// The agent ended.
-    #[error("the agent in {container} ended{}{}", say_code(.code), say_words(.words))]
+    #[error("the agent in {container} ended{}{}", say_code(*.code), say_words(.words))]
     AgentDied {
         /// The network container.
         container: String,
@@ -161,8 +161,9 @@ impl Error {
             Self::NoAddress { .. } => 3,
             Self::NoTarget { .. } | Self::TargetStopped { .. } => 4,
             Self::Docker(error) => error.exit_code(),
-            Self::Uplink(UplinkError::NotPermitted(_)) | Self::NotRoot(_) => 6,
-            Self::Lab(LabError::NotPermitted { .. }) => 6,
+            Self::Uplink(UplinkError::NotPermitted(_))
+            | Self::NotRoot(_)
+            | Self::Lab(LabError::NotPermitted { .. }) => 6,
             Self::Lock { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 6,
             Self::Interrupted(Signal::SIGTERM) => 143,
             Self::Interrupted(_) => 130,
@@ -192,7 +193,7 @@ fn say_alike(names: &[String]) -> String {
     }
 }
 
-fn say_code(code: &Option<i64>) -> String {
+fn say_code(code: Option<i64>) -> String {
     code.map(|code| format!(" with exit code {code}")).unwrap_or_default()
 }
 
@@ -200,8 +201,8 @@ fn say_words(words: &[String]) -> String {
     if words.is_empty() {
         return " and said nothing".into();
     }
-    let quoted: String = words.iter().map(|line| format!("\n  | {}", line.escape_debug())).collect();
-    format!("; its last words:{quoted}")
+    let quoted: Vec<String> = words.iter().map(|line| format!("  | {}", line.escape_debug())).collect();
+    format!("; its last words:\n{}", quoted.join("\n"))
 }
 
 /// What the search says about the LAN, and the usual causes.

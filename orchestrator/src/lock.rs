@@ -79,6 +79,7 @@ fn offset(target: &str) -> i64 {
     i64::from_be_bytes(octets) & (i64::MAX >> 1)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "libc gives its small constants as larger numbers")]
 fn byte(offset: i64) -> libc::flock {
     libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,

@@ -74,7 +74,7 @@ pub async fn examine(
         return Ok(Existing::Stranger);
     }
     match identity(container).filter(|_| container.is_running()) {
-        Some(identity) => Ok(Existing::Running(identity, state(docker, container).await?)),
+        Some(identity) => Ok(Existing::Running(Box::new((identity, state(docker, container).await?)))),
         None => Ok(Existing::Broken),
     }
 }

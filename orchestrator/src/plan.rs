@@ -17,7 +17,7 @@ pub enum Existing {
     /// It is ours, but not whole: stopped, half made, or of another version.
     Broken,
     /// It is ours and runs.
-    Running(Identity, AgentState),
+    Running(Box<(Identity, AgentState)>),
 }
 
 /// What to do about it.
@@ -41,10 +41,16 @@ pub fn plan(existing: &Existing, identity: &Identity, forward: &[Forward]) -> Pl
         Existing::Nothing => Plan::Create,
         Existing::Stranger => Plan::Refuse,
         Existing::Broken => Plan::Replace,
-        Existing::Running(current, _) if current != identity => Plan::Replace,
-        Existing::Running(_, state) if state.phase != Phase::Leased => Plan::Replace,
-        Existing::Running(_, state) if state.answers(forward) => Plan::Keep,
-        Existing::Running(..) => Plan::Update,
+        Existing::Running(running) => {
+            let (current, state) = &**running;
+            if current != identity || state.phase != Phase::Leased {
+                Plan::Replace
+            } else if state.answers(forward) {
+                Plan::Keep
+            } else {
+                Plan::Update
+            }
+        }
     }
 }
 
@@ -72,7 +78,7 @@ mod tests {
     #[test]
     fn what_exists_decides_what_is_done() {
         let forward = leased().forward.expect("forwards");
-        let running = |state| Existing::Running(identity(), state);
+        let running = |state| Existing::Running(Box::new((identity(), state)));
         let searching = AgentState { phase: Phase::Searching, lease: None, ..leased() };
         let cases = [
             (Existing::Nothing, Plan::Create),
@@ -90,13 +96,16 @@ mod tests {
     #[test]
     fn other_forwards_are_told_to_the_one_that_runs() {
         let forward = leased().forward.expect("forwards");
-        assert_eq!(plan(&Existing::Running(identity(), leased()), &identity(), &forward[..1]), Plan::Update);
+        assert_eq!(
+            plan(&Existing::Running(Box::new((identity(), leased()))), &identity(), &forward[..1]),
+            Plan::Update
+        );
     }
 
     #[test]
     fn another_identity_needs_another_container() {
         let forward = leased().forward.expect("forwards");
-        let existing = Existing::Running(identity(), leased());
+        let existing = Existing::Running(Box::new((identity(), leased())));
         let others = [
             Identity { interface: "eth1".into(), ..identity() },
             Identity { mac: MacAddr([2, 0, 0, 0, 0, 2]), ..identity() },

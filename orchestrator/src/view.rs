@@ -90,13 +90,12 @@ impl View {
 fn state(container: &Container, phase: Phase, target: Target) -> State {
     match (container.is_running(), phase, target) {
         (_, Phase::Failed, _) => State::Failed,
-        (false, _, _) => State::Stopped,
+        (false, _, _) | (true, Phase::Released, _) => State::Stopped,
         (true, Phase::Leased, Target::Running) => State::Leased,
         (true, Phase::Leased, Target::Absent) => State::Orphaned,
         (true, Phase::Searching, _) => State::Searching,
         (true, Phase::Lost, _) => State::Lost,
         (true, Phase::Starting, _) => State::Starting,
-        (true, Phase::Released, _) => State::Stopped,
     }
 }
 

@@ -73,7 +73,7 @@ fn row(view: &View) -> [String; 7] {
         printable(&view.target),
         printable(&view.container),
         printable(&view.interface),
-        view.address.map(|address| address.to_string()).unwrap_or("-".into()),
+        view.address.map_or("-".to_owned(), |address| address.to_string()),
         view.state.as_str().to_owned(),
         lease.unwrap_or("-".into()),
         forwards.join(", "),

@@ -63,8 +63,9 @@ async fn expose(args: &UpArgs) -> Result<(), Error> {
         _ if args.quiet => print(&format!("{}\n", address(&view))),
         Format::Json => print_json(&view),
         Format::Text => {
-            let forwards: String = view.forwards.iter().map(|forward| format!("{forward}\n")).collect();
-            print(&format!("{forwards}ip={}\n", address(&view)))
+            let forwards = view.forwards.iter().map(ToString::to_string);
+            let lines: Vec<String> = forwards.chain([format!("ip={}", address(&view))]).collect();
+            print(&(lines.join("\n") + "\n"))
         }
     }
 }

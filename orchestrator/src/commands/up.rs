@@ -87,10 +87,10 @@ impl Up<'_> {
         debug!(?decided, ?existing, "planned");
         match (decided, existing, container) {
             (Plan::Refuse, ..) => Err(Error::Stranger(name)),
-            (Plan::Keep, Existing::Running(_, state), Some(container)) => Ok(view(&container, &state)),
-            (Plan::Update, Existing::Running(_, state), Some(container)) => {
+            (Plan::Keep, Existing::Running(running), Some(container)) => Ok(view(&container, &running.1)),
+            (Plan::Update, Existing::Running(running), Some(container)) => {
                 self.progress.step(&format!("telling {name} its new forwards"));
-                let mut conversation = Conversation::new(docker.attach(&container.id).await?, state);
+                let mut conversation = Conversation::new(docker.attach(&container.id).await?, running.1);
                 conversation.tell(&spec).await?;
                 self.await_answer(&container.id, conversation, &spec).await
             }

@@ -1,14 +1,20 @@
 //! The macvlan kind: a MAC address of its own on the parent's wire.
 
-use std::{fs::File, os::fd::AsRawFd as _, path::Path};
+use std::{fs::File, os::fd::AsRawFd as _, path::Path, time::Duration};
 
 use landfall_api::MacAddr;
-use rtnetlink::{LinkMacVlan, packet_route::link::MacVlanMode};
+use rtnetlink::{Error as Netlink, LinkMacVlan, packet_route::link::MacVlanMode};
+use tokio::time::interval;
 
 use super::{Netlinked, Parent, UPLINK, UplinkError, refused};
 
+/// The kernel takes its time to remove the namespace of a container that has ended, and its macvlan with it; it tells
+/// nobody when it is done.
+const TRY_EVERY: Duration = Duration::from_millis(10);
+const TRIES: u32 = 500;
+
 /// Makes the uplink straight in the network namespace at `namespace`, in one step: there is no moment at which it could be
-/// left on the host.
+/// left on the host. It is up, so that the kernel sees to it that nobody else on the parent has its MAC address.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -19,7 +25,22 @@ pub async fn create(parent: &Parent, mac: MacAddr, namespace: &Path) -> Result<(
     let macvlan = LinkMacVlan::new(UPLINK, parent.index, MacVlanMode::Bridge)
         .address(mac.0.to_vec())
         .setns_by_fd(namespace.as_raw_fd())
+        .up()
         .build();
-    let attempt = format!("create a macvlan of {} with the MAC address {mac}", parent.name);
-    netlink.handle.link().add(macvlan).execute().await.map_err(refused(attempt))
+    let mut pace = interval(TRY_EVERY);
+    for _ in 0..TRIES {
+        pace.tick().await;
+        match netlink.handle.link().add(macvlan.clone()).execute().await {
+            Err(error) if is_in_use(&error) => {}
+            made => {
+                let attempt = format!("create a macvlan of {} with the MAC address {mac}", parent.name);
+                return made.map_err(refused(attempt));
+            }
+        }
+    }
+    Err(UplinkError::MacInUse(mac, parent.name.to_string()))
+}
+
+fn is_in_use(error: &Netlink) -> bool {
+    matches!(error, Netlink::NetlinkError(message) if message.raw_code() == -libc::EADDRINUSE)
 }

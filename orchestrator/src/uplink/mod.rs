@@ -47,6 +47,9 @@ pub enum UplinkError {
         "cannot {0}: the kernel does not permit it\n  landfall needs root (CAP_NET_ADMIN in the host's network namespace): run it with sudo"
     )]
     NotPermitted(String),
+    /// Two macvlans of one parent cannot have the same MAC address.
+    #[error("the MAC address {0} is in use by another macvlan of {1}\n  choose another one with --mac")]
+    MacInUse(landfall_api::MacAddr, String),
     /// The namespace is not there: the container has ended, or it is Docker in another mount namespace.
     #[error(
         "cannot open the network namespace {0} of the network container\n  landfall must run on the host itself, as Docker does"
@@ -78,11 +81,12 @@ pub fn is_wireless(interface: &str) -> bool {
 /// What the kernel said to an attempt.
 fn refused(attempt: impl Into<String>) -> impl FnOnce(Netlink) -> UplinkError {
     let attempt = attempt.into();
-    move |error| match &error {
-        Netlink::NetlinkError(message) if [-libc::EPERM, -libc::EACCES].contains(&message.raw_code()) => {
-            UplinkError::NotPermitted(attempt)
+    move |error| {
+        let is_denied = |code| [-libc::EPERM, -libc::EACCES].contains(&code);
+        if matches!(&error, Netlink::NetlinkError(message) if is_denied(message.raw_code())) {
+            return UplinkError::NotPermitted(attempt);
         }
-        _ => UplinkError::Kernel(attempt, error),
+        UplinkError::Kernel(attempt, error)
     }
 }
 
