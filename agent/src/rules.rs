@@ -42,6 +42,9 @@ impl Rules {
     }
 
     /// Waits for the next transaction to end. Cancel-safe.
+    ///
+    /// # Errors
+    /// If nft refuses it; what was in force is still.
     pub async fn applied(&mut self) -> Applied {
         if self.transaction.is_none()
             && let Some(forward) = self.wanted.take()

@@ -102,6 +102,17 @@ impl<'a> Uplink<'a> {
     /// # Errors
     /// If the kernel refuses what the uplink needs.
     pub async fn handle(&mut self, happening: Happening) -> Result<(), UplinkError> {
+        match self.follow(happening).await {
+            // The kernel's own message is on its way, and says the same.
+            Err(UplinkError::Link(error @ LinkError::Unavailable { .. })) => {
+                debug!(%error, "the uplink went away meanwhile");
+                Ok(())
+            }
+            followed => followed,
+        }
+    }
+
+    async fn follow(&mut self, happening: Happening) -> Result<(), UplinkError> {
         match happening {
             Happening::Changed(Some(link)) => self.changed(link).await,
             Happening::Changed(None) => self.gone(),
