@@ -21,10 +21,14 @@ pub const DISCOVER: u8 = 1;
 pub const REQUEST: u8 = 3;
 pub const RELEASE: u8 = 7;
 
+/// More than any test needs, so that a client that goes wrong fails a test instead of hanging it.
+const MOST_WAITS: usize = 10_000;
+
 /// A client and its clock.
 pub struct Host {
     pub client: Client,
     pub now: Instant,
+    waits: usize,
     rng: StdRng,
 }
 
@@ -34,7 +38,7 @@ impl Host {
         let identity = Identity { mac: MAC, hostname: "web".parse().ok(), mtu: 1500 };
         // A host that has been up for a while, so that nothing is measured from zero by chance.
         let now = Instant::BOOT + Duration::from_secs(1000);
-        Self { client: Client::new(identity), now, rng: StdRng::seed_from_u64(seed) }
+        Self { client: Client::new(identity), now, waits: 0, rng: StdRng::seed_from_u64(seed) }
     }
 
     /// A client that has just sent this DISCOVER.
@@ -84,6 +88,8 @@ impl Host {
 
     /// Lets time pass until the deadline.
     pub fn wait(&mut self) -> Vec<Action> {
+        self.waits += 1;
+        assert!(self.waits < MOST_WAITS, "what is waited for never comes");
         self.now = self.client.deadline().expect("a deadline");
         self.step(Event::Deadline)
     }
