@@ -1,4 +1,5 @@
 //! What is asked for is forwarded, and nothing else.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the events that it is about")]
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

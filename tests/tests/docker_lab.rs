@@ -1,0 +1,47 @@
+//! The practice LAN, from nothing to a page and back to nothing.
+
+use landfall_tests::{
+    docker::Target,
+    landfall::landfall,
+    run::{output, run, unique},
+};
+
+#[test]
+fn a_page_is_fetched_on_the_practice_lan() {
+    // Given a practice LAN and a target
+    let name = unique();
+    let target = Target::web();
+    let interface = format!("lf-{name}");
+    assert!(landfall(&["lab", "up", "--name", &name]).done().contains(&interface));
+    // When it is exposed there
+    let address = landfall(&["up", "-q", &target.name, &interface]).done();
+    let page = landfall(&[
+        "lab",
+        "exec",
+        "--name",
+        &name,
+        "--",
+        "curl",
+        "-s",
+        "-m",
+        "5",
+        &format!("http://{}/", address.trim()),
+    ]);
+    // Then a machine there sees its page
+    assert!(page.done().contains("hello from"));
+    // And once all is taken down, nothing is left
+    landfall(&["down", &target.name]).done();
+    landfall(&["lab", "down", "--name", &name]).done();
+    assert!(!run(&["ip", "netns"]).contains(&format!("landfall-{name}")));
+    assert!(!output(&["ip", "link", "show", &interface]).status.success());
+    assert!(landfall(&["lab", "down", "--name", &name]).code == Some(0), "it is not safe to repeat");
+}
+
+#[test]
+fn a_command_on_a_practice_lan_keeps_its_exit_code() {
+    let name = unique();
+    landfall(&["lab", "up", "--name", &name]).done();
+    let ran = landfall(&["lab", "exec", "--name", &name, "--", "sh", "-c", "exit 42"]);
+    landfall(&["lab", "down", "--name", &name]).done();
+    assert_eq!(ran.code, Some(42));
+}
