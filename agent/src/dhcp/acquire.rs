@@ -129,7 +129,7 @@ impl Client {
             self.send_request(requesting, context)
         } else {
             requesting.search.deserted();
-            self.search_again(context.now, requesting.search, context)
+            self.search_again(requesting.search, context)
         };
         actions.push(summary);
         (state, actions)
@@ -170,7 +170,7 @@ impl Client {
                 let mut search = requesting.search;
                 search.refused(reply);
                 let summary = Action::Searching(search.summary.clone());
-                let (state, mut actions) = self.search_again(context.now, search, context);
+                let (state, mut actions) = self.search_again(search, context);
                 actions.push(summary);
                 (state, actions)
             }
@@ -178,9 +178,9 @@ impl Client {
         }
     }
 
-    /// Goes on searching if frames can pass, not before `earliest`, and later the more offers came to nothing.
-    pub(super) fn search_again(&self, earliest: Instant, search: Search, context: &mut Context<'_>) -> Step {
-        let at = earliest.max(context.now + after_failure(search.failures));
+    /// Goes on searching if frames can pass, and later the more offers came to nothing.
+    pub(super) fn search_again(&self, search: Search, context: &mut Context<'_>) -> Step {
+        let at = context.now + after_failure(search.failures);
         match self.medium {
             Medium::Down => (State::Idle, Vec::new()),
             Medium::Up if at <= context.now => self.discover(search, context),

@@ -126,7 +126,7 @@ impl Client {
                 let mut search = Search::new(context.now);
                 search.refused(reply);
                 let lost = Action::Lost(extending.lease.clone(), LostReason::Nak);
-                let (state, sent) = self.search_again(extending.lease.next_cycle(), search, context);
+                let (state, sent) = self.search_again(search, context);
                 (state, [vec![lost], sent].concat())
             }
             Err(ignored) => (State::Extending(extending), vec![Action::Ignore(ignored)]),

@@ -97,6 +97,13 @@ fn m_20_the_routers_address_is_refused_whoever_the_server_is() {
 }
 
 #[test]
+fn m_20_the_servers_own_address_is_refused_whoever_the_router_is() {
+    let (mut host, discover) = Host::selecting();
+    let bad = Answer::offer(&discover).with(54, ADDRESS.octets());
+    assert_eq!(sent(&host.hear(&bad)), []);
+}
+
+#[test]
 fn m_20_the_mask_must_be_a_prefix() {
     for mask in [[255, 0, 255, 0], [0, 0, 0, 0], [0, 255, 255, 255]] {
         let (mut host, request) = Host::requesting();

@@ -77,6 +77,8 @@ fn c_02_the_xid_is_kept_in_a_transaction_and_new_for_the_next() {
     let renew = only_sent(&host.wait());
     let renew_again = only_sent(&host.wait());
     assert_eq!(renew.xid(), renew_again.xid());
+    host.hear(&Answer::ack(&renew));
+    assert_ne!(only_sent(&host.wait()).xid(), renew.xid());
     let (_, rebind) = Host::rebinding();
     let release = only_sent(&host.step(Event::Stop));
     let all = HashSet::from([discover.xid(), renew.xid(), rebind.xid(), release.xid()]);
