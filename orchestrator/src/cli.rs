@@ -4,7 +4,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use landfall_api::{HostName, MacAddr};
 
-use crate::{error::Error, lab::LabCommand, patience::Wait, ports::Publish};
+use crate::{
+    error::Error,
+    lab::LabCommand,
+    patience::Wait,
+    ports::{self, Publish},
+};
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -85,9 +90,9 @@ impl UpArgs {
     /// The ports that were typed.
     ///
     /// # Errors
-    /// The first one that is none.
+    /// The first one that is none, or that claims a port of an earlier one.
     pub fn publish(&self) -> Result<Vec<Publish>, Error> {
-        self.publish.iter().map(|argument| Publish::parse(argument)).collect()
+        ports::typed(&self.publish)
     }
 }
 

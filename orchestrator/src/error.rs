@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitCode, time::Duration};
 
-use landfall_api::{Forward, ForwardError, Search};
+use landfall_api::Search;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
@@ -20,11 +20,13 @@ pub enum Error {
         source: PortError,
     },
     /// Two forwards for one port.
-    #[error("cannot publish both {} and {}: one public port can lead to one place only", .0.0, .0.1)]
-    Overlap(Box<(Forward, Forward)>),
-    /// Private ports that do not fit.
-    #[error(transparent)]
-    Forward(#[from] ForwardError),
+    #[error("cannot publish both {earlier} and {later}: one public port can lead to one place only")]
+    Overlap {
+        /// What came first.
+        earlier: String,
+        /// What has a port in common with it.
+        later: String,
+    },
     /// Docker does not answer, or refuses.
     #[error(transparent)]
     Docker(#[from] DockerError),
@@ -157,7 +159,7 @@ impl Error {
     /// The documented exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Port { .. } | Self::Overlap(_) | Self::Forward(_) | Self::BadName(_) => 2,
+            Self::Port { .. } | Self::Overlap { .. } | Self::BadName(_) => 2,
             Self::NoAddress { .. } => 3,
             Self::NoTarget { .. } | Self::TargetStopped { .. } => 4,
             Self::Docker(error) => error.exit_code(),
@@ -183,6 +185,19 @@ impl Error {
             | Self::Io(..) => 1,
         })
     }
+}
+
+/// All that is said of an error: what failed, then its causes that were not named yet, then the remedy.
+pub fn say(error: &anyhow::Error) -> String {
+    let text = error.to_string();
+    let (what, remedy) = text.split_at(text.find('\n').unwrap_or(text.len()));
+    let mut said = format!("landfall: {what}");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said.extend([": ", &cause]);
+        }
+    }
+    said + remedy + "\n"
 }
 
 fn say_alike(names: &[String]) -> String {
@@ -252,4 +267,30 @@ fn causes(interface: &str) -> String {
          - port security on the switch: allow more than one MAC address on this port\n  \
          - a server whose pool is exhausted, or that only serves MAC addresses it knows (landfall inspect shows ours)"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::Publish;
+
+    #[test]
+    fn the_cause_comes_before_the_remedy() {
+        let source = io::ErrorKind::NotFound.into();
+        let error = UplinkError::Namespace("/proc/1/ns/net".into(), source);
+        assert_eq!(
+            say(&Error::from(error).into()),
+            "landfall: cannot open the network namespace /proc/1/ns/net of the network container: entity not found\n  \
+             landfall must run on the host itself, as Docker does\n"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let error = Publish::parse("80/xyz").expect_err("no protocol");
+        assert_eq!(
+            say(&error.into()),
+            "landfall: cannot publish '80/xyz': 'xyz' is no protocol that can be forwarded: tcp, udp or sctp\n"
+        );
+    }
 }

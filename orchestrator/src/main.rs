@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use landfall::{cli::Cli, commands};
+use landfall::{cli::Cli, commands, error};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
@@ -27,6 +27,6 @@ fn main() -> ExitCode {
 
 /// Prints an error, once.
 fn report(error: &anyhow::Error) -> ExitCode {
-    drop(writeln!(io::stderr(), "landfall: {error:#}"));
+    drop(write!(io::stderr(), "{}", error::say(error)));
     commands::exit_code(error)
 }

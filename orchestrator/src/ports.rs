@@ -1,8 +1,8 @@
 //! Which ports are exposed: what was typed, or what the target's image says. Pure.
 
-use std::net::Ipv4Addr;
+use std::{fmt, net::Ipv4Addr};
 
-use landfall_api::{Destination, Forward, PortRange, PortRangeError, Protocol, ProtocolError};
+use landfall_api::{Destination, Forward, ForwardError, PortRange, PortRangeError, Protocol, ProtocolError};
 use thiserror::Error;
 
 use crate::error::Error;
@@ -24,6 +24,9 @@ pub enum PortError {
     /// After the slash.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
+    /// The two ends together.
+    #[error(transparent)]
+    Ends(#[from] ForwardError),
 }
 
 impl Publish {
@@ -35,9 +38,36 @@ impl Publish {
         read(argument).map_err(|source| Error::Port { argument: argument.escape_debug().to_string(), source })
     }
 
-    fn to(self, address: Ipv4Addr) -> Result<Forward, Error> {
-        Ok(Forward::new(self.protocol, self.public, Destination { address, port: self.private })?)
+    fn to(self, address: Ipv4Addr) -> Result<Forward, ForwardError> {
+        Forward::new(self.protocol, self.public, Destination { address, port: self.private })
     }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.protocol == other.protocol && self.public.overlaps(other.public)
+    }
+}
+
+impl fmt::Display for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.private {
+            Some(private) => write!(f, "{}:{private}/{}", self.public, self.protocol),
+            None => write!(f, "{}/{}", self.public, self.protocol),
+        }
+    }
+}
+
+/// Reads what was typed, all of it: what is wrong with it is known before there is a target.
+///
+/// # Errors
+/// The first one that is no port, or that claims a port of an earlier one.
+pub fn typed(arguments: &[String]) -> Result<Vec<Publish>, Error> {
+    let typed = arguments.iter().map(|argument| Publish::parse(argument)).collect::<Result<Vec<_>, _>>()?;
+    for (i, later) in typed.iter().enumerate() {
+        if let Some(earlier) = typed[..i].iter().find(|earlier| earlier.overlaps(*later)) {
+            return Err(Error::Overlap { earlier: earlier.to_string(), later: later.to_string() });
+        }
+    }
+    Ok(typed)
 }
 
 fn read(argument: &str) -> Result<Publish, PortError> {
@@ -49,13 +79,15 @@ fn read(argument: &str) -> Result<Publish, PortError> {
         Some((public, private)) => (public, Some(private.parse()?)),
         None => (ports, None),
     };
-    Ok(Publish { protocol, public: public.parse()?, private })
+    let publish = Publish { protocol, public: public.parse()?, private };
+    publish.to(Ipv4Addr::UNSPECIFIED)?;
+    Ok(publish)
 }
 
 /// The forwards to `target` at `address`: those typed, or else one for each of the ports that its image exposes.
 ///
 /// # Errors
-/// If two claim one port, sizes differ, or there is nothing to forward.
+/// If there is nothing to forward.
 pub fn forwards(
     target: &str,
     typed: &[Publish],
@@ -71,13 +103,8 @@ pub fn forwards(
     if publish.is_empty() {
         return Err(Error::NoPorts(target.to_owned()));
     }
-    let forwards = publish.into_iter().map(|publish| publish.to(address)).collect::<Result<Vec<_>, _>>()?;
-    for (i, later) in forwards.iter().enumerate() {
-        if let Some(earlier) = forwards[..i].iter().find(|earlier| earlier.overlaps(later)) {
-            return Err(Error::Overlap(Box::new((*earlier, *later))));
-        }
-    }
-    Ok(forwards)
+    let to = |publish: Publish| publish.to(address).expect("its ends fit since it was read");
+    Ok(publish.into_iter().map(to).collect())
 }
 
 #[cfg(test)]
@@ -85,7 +112,8 @@ mod tests {
     use super::*;
 
     fn decided(typed: &[&str], exposed: &[&str]) -> Result<Vec<String>, String> {
-        let typed = typed.iter().map(|text| Publish::parse(text)).collect::<Result<Vec<_>, _>>();
+        let arguments: Vec<String> = typed.iter().map(ToString::to_string).collect();
+        let typed = super::typed(&arguments);
         let exposed: Vec<String> = exposed.iter().map(ToString::to_string).collect();
         let forwards =
             typed.and_then(|typed| forwards("web", &typed, &exposed, Ipv4Addr::new(172, 17, 0, 2)));
@@ -135,7 +163,10 @@ mod tests {
                 "80:",
                 "cannot publish '80:': '' is no port: a number from 1 to 65535, or a range like 8000-8100",
             ),
-            ("80-82:80-81", "80-82 has 3 ports and 80-81 has 2: as many must come out as go in"),
+            (
+                "80-82:80-81",
+                "cannot publish '80-82:80-81': 80-82 has 3 ports and 80-81 has 2: as many must come out as go in",
+            ),
         ];
         for (argument, message) in cases {
             assert_eq!(decided(&[argument], &[]), Err(message.to_owned()));
@@ -146,10 +177,14 @@ mod tests {
     fn duplicates_and_overlaps_are_named() {
         assert_eq!(
             decided(&["80", "80"], &[]),
-            Err("cannot publish both 80/tcp -> 172.17.0.2 and 80/tcp -> 172.17.0.2: one public port can lead to one place only"
+            Err("cannot publish both 80/tcp and 80/tcp: one public port can lead to one place only"
                 .to_owned())
         );
-        assert!(decided(&["80-90", "85:1"], &[]).is_err());
+        assert_eq!(
+            decided(&["80-90", "85:1"], &[]),
+            Err("cannot publish both 80-90/tcp and 85:1/tcp: one public port can lead to one place only"
+                .to_owned())
+        );
         assert!(decided(&["80", "80/udp"], &[]).is_ok());
     }
 

@@ -22,7 +22,7 @@ use crate::{
     network_container::{examine, labels},
     patience::Patience,
     plan::{Existing, Plan, plan},
-    ports,
+    ports::{self, Publish},
     progress::Progress,
     state::AgentState,
     target,
@@ -33,6 +33,7 @@ use crate::{
 /// What is asked for, and what is needed to do it.
 struct Up<'a> {
     args: &'a UpArgs,
+    publish: Vec<Publish>,
     progress: &'a Progress,
     patience: Patience,
     parent: Parent,
@@ -55,8 +56,9 @@ pub async fn up(args: &UpArgs, progress: &Progress) -> Result<View, Error> {
         return Err(Error::NotRoot("expose a container"));
     }
     let patience = Patience::new(args.wait);
+    let publish = args.publish()?;
     let parent = uplink::check(&args.interface).await?;
-    let up = Up { args, progress, patience, parent, docker: Docker::connect().await? };
+    let up = Up { args, publish, progress, patience, parent, docker: Docker::connect().await? };
     let mut undo = Undo::default();
     let result = tokio::select! {
         result = up.converge(&mut undo) => result,
@@ -76,7 +78,7 @@ impl Up<'_> {
         // Whoever had the lock may have taken its time.
         let target = target::wait_for(docker, &target.name, self.patience, self.progress).await?;
         let (network, address) = target::network(&target)?;
-        let forward = ports::forwards(&target.name, &args.publish()?, &target.exposed, address)?;
+        let forward = ports::forwards(&target.name, &self.publish, &target.exposed, address)?;
         let image = image::provide(docker, args.image.as_deref(), self.progress).await?;
         let identity = self.identity(&target, network, image)?;
         let spec = spec(&identity, forward)?;
@@ -196,7 +198,8 @@ impl Up<'_> {
 fn spec(identity: &Identity, forward: Vec<Forward>) -> Result<Spec, Error> {
     let dhcp = Address::Dhcp(Dhcp { hostname: identity.hostname.clone() });
     let interface = UPLINK.parse().map_err(UplinkError::from)?;
-    Spec::new(interface, dhcp, forward).map_err(|(later, earlier)| Error::Overlap(Box::new((earlier, later))))
+    Spec::new(interface, dhcp, forward)
+        .map_err(|(later, earlier)| Error::Overlap { earlier: earlier.to_string(), later: later.to_string() })
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a lease lasts depends on the time of day")]
