@@ -20,6 +20,7 @@ use bollard::{
     },
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::io::AsyncWrite;
 
@@ -249,10 +250,10 @@ impl Docker {
         Ok(names)
     }
 
-    /// The names of containers, each as it starts, from now on.
-    pub fn starts(&self) -> impl Stream<Item = Result<String, DockerError>> + '_ {
+    /// The names of containers, each as it starts, beginning with those that did after `since`.
+    pub fn starts(&self, since: Timestamp) -> impl Stream<Item = Result<String, DockerError>> + '_ {
         let filters = HashMap::from([("type", vec!["container"]), ("event", vec!["start", "unpause"])]);
-        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let options = EventsOptionsBuilder::default().filters(&filters).since(&unix(since)).build();
         let events =
             self.api.events(Some(options)).map_err(|error| self.failed("watch for containers", error));
         events.try_filter_map(|event| async move {
@@ -380,6 +381,11 @@ impl Docker {
         }
         DockerError::Other(attempt.to_owned(), error)
     }
+}
+
+/// A time as Docker reads it: seconds and nanoseconds.
+fn unix(time: Timestamp) -> String {
+    format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
 }
 
 fn unreachable(path: &str, error: io::Error) -> DockerError {

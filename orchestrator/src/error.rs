@@ -36,6 +36,22 @@ pub enum Error {
     /// The practice LAN.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// Docker takes a connection and says nothing.
+    #[error(
+        "cannot reach Docker: it did not answer within {0:?}\n  see what it is busy with: journalctl -u docker"
+    )]
+    DockerSilent(Duration),
+    /// Docker works, and takes too long.
+    #[error(
+        "cannot {attempt} within {waited:?}: Docker is still busy with it\n  give it more time with --wait; see what it is busy with: \
+         journalctl -u docker"
+    )]
+    OutOfTime {
+        /// What it is busy with.
+        attempt: &'static str,
+        /// How long all may take.
+        waited: Duration,
+    },
     /// Not root.
     #[error("cannot {0}: this needs root, because it changes the host's network\n  run it with sudo")]
     NotRoot(&'static str),
@@ -160,8 +176,9 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Port { .. } | Self::Overlap { .. } | Self::BadName(_) => 2,
-            Self::NoAddress { .. } => 3,
+            Self::NoAddress { .. } | Self::OutOfTime { .. } => 3,
             Self::NoTarget { .. } | Self::TargetStopped { .. } => 4,
+            Self::DockerSilent(_) => 5,
             Self::Docker(error) => error.exit_code(),
             Self::Uplink(UplinkError::NotPermitted(_))
             | Self::NotRoot(_)

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use futures_util::{StreamExt as _, pin_mut};
+use jiff::Timestamp;
 
 use crate::{
     docker::{Container, Docker},
@@ -17,6 +18,7 @@ use crate::{
 ///
 /// # Errors
 /// If none does in time.
+#[expect(clippy::disallowed_methods, reason = "Docker's events are asked for from a time on")]
 pub async fn wait_for(
     docker: &Docker,
     name: &str,
@@ -26,14 +28,15 @@ pub async fn wait_for(
     if !is_container_name(name) {
         return Err(Error::BadName(name.to_owned()));
     }
+    // Docker remembers: a start between this look and the first event is told all the same.
+    let since = Timestamp::now();
     let mut last = docker.container(name).await?;
     if !last.as_ref().is_some_and(Container::is_running) {
         progress.step(&format!("waiting for {name} to start"));
         let starting = async {
-            let starts = docker.starts();
+            let starts = docker.starts(since);
             pin_mut!(starts);
             loop {
-                // Docker answers this once the events are on their way, so that no start is missed.
                 last = docker.container(name).await?;
                 if last.as_ref().is_some_and(Container::is_running) {
                     return Ok::<(), Error>(());

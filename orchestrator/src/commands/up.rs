@@ -43,6 +43,8 @@ struct Up<'a> {
 /// What this run has made, so that it can be taken back.
 #[derive(Default)]
 struct Undo {
+    /// Kept until all is taken back, so that who waits for it does not meet what is about to go.
+    lock: Option<Lock>,
     creating: Option<JoinHandle<Result<String, DockerError>>>,
     container: Option<String>,
 }
@@ -58,7 +60,9 @@ pub async fn up(args: &UpArgs, progress: &Progress) -> Result<View, Error> {
     let patience = Patience::new(args.wait);
     let publish = args.publish()?;
     let parent = uplink::check(&args.interface).await?;
-    let up = Up { args, publish, progress, patience, parent, docker: Docker::connect().await? };
+    let silent = || Error::DockerSilent(patience.wait);
+    let docker = patience.limit(Docker::connect()).await.ok_or_else(silent)??;
+    let up = Up { args, publish, progress, patience, parent, docker };
     let mut undo = Undo::default();
     let result = tokio::select! {
         result = up.converge(&mut undo) => result,
@@ -74,17 +78,21 @@ impl Up<'_> {
     async fn converge(&self, undo: &mut Undo) -> Result<View, Error> {
         let Self { args, docker, .. } = self;
         let target = target::wait_for(docker, &args.target, self.patience, self.progress).await?;
-        let _lock = self.exclude_others(&target.name).await?;
+        undo.lock = Some(self.exclude_others(&target.name).await?);
         // Whoever had the lock may have taken its time.
         let target = target::wait_for(docker, &target.name, self.patience, self.progress).await?;
         let (network, address) = target::network(&target)?;
         let forward = ports::forwards(&target.name, &self.publish, &target.exposed, address)?;
-        let image = image::provide(docker, args.image.as_deref(), self.progress).await?;
+        let image = image::provide(docker, args.image.as_deref(), self.progress);
+        let image = self.in_time("provide the agent image", image).await?;
         let identity = self.identity(&target, network, image)?;
         let spec = spec(&identity, forward)?;
         let name = container_name(&target.name);
-        let container = docker.container(&name).await?;
-        let existing = examine(docker, &target.name, container.as_ref()).await?;
+        let looking = async {
+            let container = docker.container(&name).await?;
+            Ok((examine(docker, &target.name, container.as_ref()).await?, container))
+        };
+        let (existing, container) = self.in_time("look at what is there", looking).await?;
         let decided = plan(&existing, &identity, spec.forward());
         debug!(?decided, ?existing, "planned");
         match (decided, existing, container) {
@@ -93,19 +101,33 @@ impl Up<'_> {
             (Plan::Update, Existing::Running(running), Some(container)) => {
                 self.progress.step(&format!("telling {name} its new forwards"));
                 let mut conversation = Conversation::new(docker.attach(&container.id).await?, running.1);
-                conversation.tell(&spec).await?;
+                self.in_time("tell the agent", conversation.tell(&spec)).await?;
                 self.await_answer(&container.id, conversation, &spec).await
             }
             (_, _, old) => {
                 if let Some(old) = old {
                     self.progress.step(&format!("removing what is left of {name}"));
-                    docker.stop(&old.id).await?;
-                    docker.remove(&old.id).await?;
+                    let removing = async {
+                        docker.stop(&old.id).await?;
+                        Ok(docker.remove(&old.id).await?)
+                    };
+                    self.in_time("remove the old network container", removing).await?;
                 }
-                let (id, conversation) = self.create(&target, &identity, &spec, undo).await?;
+                let creating = self.create(&target, &identity, &spec, undo);
+                let (id, conversation) = self.in_time("create the network container", creating).await?;
                 self.await_answer(&id, conversation, &spec).await
             }
         }
+    }
+
+    /// What `future` gives, unless Docker takes longer than the whole command may.
+    async fn in_time<T>(
+        &self,
+        attempt: &'static str,
+        future: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let late = || Error::OutOfTime { attempt, waited: self.patience.wait };
+        self.patience.limit(future).await.unwrap_or_else(|| Err(late()))
     }
 
     async fn exclude_others(&self, target: &str) -> Result<Lock, Error> {
@@ -180,7 +202,7 @@ impl Up<'_> {
                 Err(Error::AgentRefuses(conversation.state.warning.unwrap_or_default()))
             }
             (Some(Ending::Answers | Ending::Silence), container) => Err(Error::AgentDied {
-                container: container_name(&self.args.target),
+                container: container.as_ref().map_or(id, |container| &container.name).to_owned(),
                 code: container.and_then(|container| container.exit_code),
                 words: conversation.last_words(),
             }),
@@ -231,6 +253,7 @@ impl Undo {
         Ok(id)
     }
 
+    /// Removes it, and lets others have their turn only then.
     async fn take_back(self, docker: &Docker, progress: &Progress) {
         let created = match self.creating {
             Some(creating) => creating.await.ok().and_then(Result::ok),
