@@ -40,26 +40,41 @@ impl Lines {
     }
 }
 
+/// Lines of standard output that are no reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noise {
+    /// How many; at least one.
+    pub lines: u64,
+    /// How the first one begins; empty if it was too long to be read.
+    pub first: String,
+}
+
 /// What comes from one agent.
 #[derive(Debug, Default)]
 pub struct AgentStream {
     output: Lines,
     log: Lines,
     last_words: VecDeque<String>,
-    noise: u64,
+    noise: Option<Noise>,
 }
 
 impl AgentStream {
     /// Takes bytes of its standard output and gives the reports that they complete.
     pub fn output(&mut self, bytes: &[u8]) -> Vec<Report> {
-        let lines = self.output.push(bytes);
-        let reports = lines.iter().map(|line| {
+        let mut reports = Vec::new();
+        for line in self.output.push(bytes) {
             let text = line.as_deref().and_then(|line| str::from_utf8(line).ok());
-            text.and_then(|text| Report::from_line(text).ok())
-        });
-        let reports: Vec<Option<Report>> = reports.collect();
-        self.noise += reports.iter().filter(|report| report.is_none()).count() as u64;
-        reports.into_iter().flatten().collect()
+            match text.and_then(|text| Report::from_line(text).ok()) {
+                Some(report) => reports.push(report),
+                None => self.count(line.as_deref().unwrap_or_default()),
+            }
+        }
+        reports
+    }
+
+    fn count(&mut self, line: &[u8]) {
+        let noise = self.noise.get_or_insert_with(|| Noise { lines: 0, first: beginning(line) });
+        noise.lines += 1;
     }
 
     /// Takes bytes of its standard error.
@@ -68,20 +83,25 @@ impl AgentStream {
             if self.last_words.len() == LAST_WORDS {
                 self.last_words.pop_front();
             }
-            let text = String::from_utf8_lossy(&line);
-            self.last_words.push_back(text.chars().take(LONGEST_WORD).collect());
+            self.last_words.push_back(beginning(&line));
         }
     }
 
-    /// The last lines of its standard error.
+    /// The last lines of its standard error, and what it began to say after them.
     pub fn last_words(&self) -> Vec<String> {
-        self.last_words.iter().cloned().collect()
+        let begun = Some(&self.log.line).filter(|line| !line.is_empty()).map(|line| beginning(line));
+        let words: Vec<String> = self.last_words.iter().cloned().chain(begun).collect();
+        words[words.len().saturating_sub(LAST_WORDS)..].to_vec()
     }
 
-    /// How many lines of its standard output were no reports.
-    pub fn noise(&self) -> u64 {
-        self.noise
+    /// What of its standard output was no report.
+    pub fn noise(&self) -> Option<&Noise> {
+        self.noise.as_ref()
     }
+}
+
+fn beginning(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).chars().take(LONGEST_WORD).collect()
 }
 
 #[cfg(test)]
@@ -100,7 +120,7 @@ mod tests {
         }
         let reports = stream.output(b"\n");
         assert!(matches!(&reports[..], [Report { event: Event::Started { .. }, .. }]), "{reports:?}");
-        assert_eq!(stream.noise(), 0);
+        assert_eq!(stream.noise(), None);
     }
 
     #[test]
@@ -108,7 +128,8 @@ mod tests {
         let mut stream = AgentStream::default();
         let bytes = [b"\xff\xfe\0garbage\n{\n\n", STARTED, b"\n"].concat();
         assert_eq!(stream.output(&bytes).len(), 1);
-        assert_eq!(stream.noise(), 3);
+        let noise = Noise { lines: 3, first: "\u{fffd}\u{fffd}\0garbage".into() };
+        assert_eq!(stream.noise(), Some(&noise));
     }
 
     #[test]
@@ -120,7 +141,7 @@ mod tests {
             assert!(stream.output.line.capacity() <= 2 * LONGEST_LINE);
         }
         assert_eq!(stream.output(&[b"\n", STARTED, b"\n"].concat()).len(), 1);
-        assert_eq!(stream.noise(), 1);
+        assert_eq!(stream.noise(), Some(&Noise { lines: 1, first: String::new() }));
     }
 
     #[test]
@@ -131,5 +152,16 @@ mod tests {
         }
         assert_eq!(stream.last_words().len(), LAST_WORDS);
         assert_eq!(stream.last_words().last().map(String::as_str), Some("line 99"));
+    }
+
+    #[test]
+    fn a_last_word_needs_no_end_of_line() {
+        let mut stream = AgentStream::default();
+        for i in 0..LAST_WORDS {
+            stream.log(format!("line {i}\n").as_bytes());
+        }
+        stream.log(b"cannot go");
+        assert_eq!(stream.last_words().len(), LAST_WORDS);
+        assert_eq!(stream.last_words().last().map(String::as_str), Some("cannot go"));
     }
 }

@@ -5,7 +5,7 @@ use landfall_api::Spec;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    agent_stream::AgentStream,
+    agent_stream::{AgentStream, Noise},
     docker::{Attached, DockerError, Written},
     error::Error,
     progress::Progress,
@@ -57,7 +57,9 @@ impl Conversation {
             if self.state.answers(spec.forward()) {
                 return Ok(Ending::Answers);
             }
-            if self.state.warning.is_some() && self.state.lease.is_some() {
+            // Rules in force that are not those wanted: what is warned of is the new ones. Before any are in force a warning
+            // is about something else, such as a subnet that overlaps.
+            if self.state.warning.is_some() && self.state.forward.is_some() && self.state.lease.is_some() {
                 return Ok(Ending::Warned);
             }
             match self.attached.output.next().await.transpose()? {
@@ -87,8 +89,8 @@ impl Conversation {
         self.state.fatal.clone().map_or_else(|| self.stream.last_words(), |message| vec![message])
     }
 
-    /// How many lines of its standard output were no reports.
-    pub fn noise(&self) -> u64 {
-        self.stream.noise()
+    /// What of its standard output was no report.
+    pub fn noise(&self) -> Option<Noise> {
+        self.stream.noise().cloned()
     }
 }

@@ -2,11 +2,13 @@
 
 use std::{io, process::ExitCode, time::Duration};
 
-use landfall_api::Search;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
-use crate::{docker::DockerError, lab::LabError, ports::PortError, uplink::UplinkError};
+use crate::{
+    agent_stream::Noise, diagnosis::no_address, docker::DockerError, lab::LabError, ports::PortError,
+    state::AgentState, uplink::UplinkError,
+};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
@@ -144,7 +146,7 @@ pub enum Error {
     #[error("the agent refuses: {}", .0.escape_debug())]
     AgentRefuses(String),
     /// Time is up, and there is no address.
-    #[error("no address for {target} within {waited:?}: {}", no_address(.interface, .search.as_ref(), *.noise))]
+    #[error("no address for {target} within {waited:?}: {}", no_address(.interface, .state, .noise.as_ref()))]
     NoAddress {
         /// The target.
         target: String,
@@ -152,10 +154,10 @@ pub enum Error {
         interface: String,
         /// How long.
         waited: Duration,
-        /// What the agent tried; none if it said nothing.
-        search: Option<Search>,
-        /// How many lines on its pipe were no reports.
-        noise: u64,
+        /// What the agent has reported.
+        state: Box<AgentState>,
+        /// What came over its pipe besides.
+        noise: Option<Noise>,
     },
     /// Ctrl-C, or a supervisor.
     #[error("interrupted by {0}; what was made is taken back")]
@@ -235,55 +237,6 @@ fn say_words(words: &[String]) -> String {
     }
     let quoted: Vec<String> = words.iter().map(|line| format!("  | {}", line.escape_debug())).collect();
     format!("; its last words:\n{}", quoted.join("\n"))
-}
-
-/// What the search says about the LAN, and the usual causes.
-fn no_address(interface: &str, search: Option<&Search>, noise: u64) -> String {
-    match search {
-        None if noise > 0 => {
-            format!(
-                "the agent sent {noise} lines that are no reports\n  does the image hold a landfall agent? see landfall logs"
-            )
-        }
-        None => "the agent has said nothing\n  does the image hold a landfall agent?".into(),
-        Some(Search { naks: 1.., server, message, .. }) => {
-            let server = server.map_or("a DHCP server".into(), |server| format!("the DHCP server {server}"));
-            let said =
-                message.as_ref().map(|said| format!(" ('{}')", said.escape_debug())).unwrap_or_default();
-            format!(
-                "{server} on {interface} offers an address and then refuses it (DHCPNAK){said}\n  look at that server's log; \
-                 two servers with different ideas of one subnet do this"
-            )
-        }
-        Some(Search { offers: 1.., requests, server, .. }) => {
-            let server = server.map_or("a DHCP server".into(), |server| format!("the DHCP server {server}"));
-            format!(
-                "{server} on {interface} offers an address and then does not give it: {requests} REQUESTs sent, no ACK\n  look \
-                 at that server's log"
-            )
-        }
-        Some(search) => format!(
-            "no DHCP server answered on {interface}: {} DISCOVERs sent, no OFFER\n{}",
-            search.discovers,
-            causes(interface)
-        ),
-    }
-}
-
-fn causes(interface: &str) -> String {
-    let wifi = if crate::uplink::is_wireless(interface) {
-        format!(
-            "  - {interface} is wireless: access points drop frames from MAC addresses that did not log in; use a cable\n"
-        )
-    } else {
-        String::new()
-    };
-    format!(
-        "  usual causes:\n{wifi}  - the wrong interface or VLAN: is {interface} on the LAN that has the DHCP server?\n  \
-         - a hypervisor that drops other MAC addresses: allow promiscuous mode, MAC spoofing and forged transmits for this machine\n  \
-         - port security on the switch: allow more than one MAC address on this port\n  \
-         - a server whose pool is exhausted, or that only serves MAC addresses it knows (landfall inspect shows ours)"
-    )
 }
 
 #[cfg(test)]

@@ -211,7 +211,7 @@ impl Up<'_> {
                 interface: self.args.interface.clone(),
                 waited: self.patience.wait,
                 noise: conversation.noise(),
-                search: conversation.state.search,
+                state: Box::new(conversation.state),
             }),
         }
     }
