@@ -143,7 +143,7 @@ pub enum Error {
         words: Vec<String>,
     },
     /// The agent is not content with what it was told.
-    #[error("the agent refuses: {}", .0.escape_debug())]
+    #[error("the agent refuses: {}", printable(.0))]
     AgentRefuses(String),
     /// Time is up, and there is no address.
     #[error("no address for {target} within {waited:?}: {}", no_address(.interface, .state, .noise.as_ref()))]
@@ -168,6 +168,9 @@ pub enum Error {
     /// The name cannot be a container's.
     #[error("'{}' is no name of a container: letters, digits, '_', '.' and '-', beginning with a letter or digit", .0.escape_debug())]
     BadName(String),
+    /// Several of one kind, each of which would have ended a command.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<Self>),
     /// Standard output or another file.
     #[error("cannot {0}")]
     Io(&'static str, #[source] io::Error),
@@ -182,6 +185,7 @@ impl Error {
             Self::NoTarget { .. } | Self::TargetStopped { .. } => 4,
             Self::DockerSilent(_) => 5,
             Self::Docker(error) => error.exit_code(),
+            Self::Several(errors) => return errors.first().map_or(ExitCode::FAILURE, Self::exit_code),
             Self::Uplink(UplinkError::NotPermitted(_))
             | Self::NotRoot(_)
             | Self::Lab(LabError::NotPermitted { .. }) => 6,
@@ -204,6 +208,12 @@ impl Error {
             | Self::Io(..) => 1,
         })
     }
+}
+
+/// Text from elsewhere, without its control characters.
+pub fn printable(text: &str) -> String {
+    let show = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(show).collect()
 }
 
 /// All that is said of an error: what failed, then its causes that were not named yet, then the remedy.
@@ -253,6 +263,20 @@ mod tests {
             "landfall: cannot open the network namespace /proc/1/ns/net of the network container: entity not found\n  \
              landfall must run on the host itself, as Docker does\n"
         );
+    }
+
+    #[test]
+    fn several_errors_are_all_said_and_the_first_decides() {
+        let errors = vec![Error::BadName("a b".into()), Error::NotExposed("web".into())];
+        let several = Error::Several(errors);
+        assert!(several.to_string().contains("'a b' is no name"), "{several}");
+        assert!(several.to_string().contains("\nweb has no network container"), "{several}");
+        assert_eq!(several.exit_code(), ExitCode::from(2));
+    }
+
+    #[test]
+    fn foreign_text_keeps_its_quotes_and_loses_its_control_characters() {
+        assert_eq!(printable("the LAN's \u{1b}[2J\n"), "the LAN's \\u{1b}[2J\\n");
     }
 
     #[test]

@@ -38,6 +38,14 @@ impl Progress {
         }
     }
 
+    /// Says what is to stay to be read.
+    pub fn note(&self, text: &str) {
+        match self {
+            Self::Quiet | Self::Lines => self.step(text),
+            Self::Spinner(spinner) => spinner.println(text),
+        }
+    }
+
     /// Leaves a clean line behind.
     pub fn finish(&self) {
         match self {

@@ -61,6 +61,23 @@ pub async fn wait_for(
     }
 }
 
+/// The name of the target that was typed: its name, or its id as `docker ps` shows it. A target that is gone keeps its name.
+///
+/// # Errors
+/// If it cannot be the name of a container.
+pub async fn name(docker: &Docker, typed: &str) -> Result<String, Error> {
+    if !is_container_name(typed) {
+        return Err(Error::BadName(typed.to_owned()));
+    }
+    let found = if is_id(typed) { docker.container(typed).await? } else { None };
+    Ok(found.map_or_else(|| typed.to_owned(), |container| container.name))
+}
+
+/// Docker takes any beginning of an id; one shorter than `docker ps` shows may well be a name.
+fn is_id(typed: &str) -> bool {
+    (12..=64).contains(&typed.len()) && typed.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The first of its networks, by name, on which it has an address, and that address.
 ///
 /// # Errors
@@ -107,6 +124,15 @@ fn alike(name: &str, names: impl Iterator<Item = String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_name_of_hexadecimal_digits_is_no_id() {
+        assert!(is_id("aa6e80b8d311"));
+        assert!(is_id(&"0".repeat(64)));
+        for name in ["cafe", "aa6e80b8d31", "webserver-one", "AA6E80B8D311"] {
+            assert!(!is_id(name), "{name} was taken for an id");
+        }
+    }
 
     #[test]
     fn a_typo_finds_what_was_meant() {

@@ -10,10 +10,11 @@ use crate::{
     cli::DownArgs,
     docker::Docker,
     error::Error,
-    identity::{container_name, is_container_name},
+    identity::container_name,
     lock::{Attempt, lock},
     network_container::{self, TARGET},
     patience::{Patience, Wait},
+    target,
 };
 
 /// How long another landfall may hold up this one.
@@ -25,7 +26,7 @@ const AT_ONCE: usize = 16;
 /// Takes the addresses of targets away, and says for each what was done. One that fails does not keep the others.
 ///
 /// # Errors
-/// The first thing that failed.
+/// All that failed.
 pub async fn down(args: &DownArgs) -> Result<(), Error> {
     if !geteuid().is_root() {
         return Err(Error::NotRoot("take an address away"));
@@ -36,16 +37,16 @@ pub async fn down(args: &DownArgs) -> Result<(), Error> {
         return print("nothing to do: no container has an address\n");
     }
     let docker = &docker;
-    let removing = stream::iter(targets).map(|target| async move { take_away(docker, &target).await });
+    let removing = stream::iter(targets).map(|typed| async move { take_away(docker, &typed).await });
     let results: Vec<Result<String, Error>> = removing.buffered(AT_ONCE).collect().await;
-    let mut first_error = Ok(());
+    let mut errors = Vec::new();
     for result in results {
         match result {
             Ok(said) => print(&said)?,
-            Err(error) => first_error = first_error.and(Err(error)),
+            Err(error) => errors.push(error),
         }
     }
-    first_error
+    if errors.len() > 1 { Err(Error::Several(errors)) } else { errors.pop().map_or(Ok(()), Err) }
 }
 
 /// The targets of all network containers.
@@ -58,10 +59,8 @@ async fn exposed(docker: &Docker) -> Result<Vec<String>, Error> {
     Ok(targets)
 }
 
-async fn take_away(docker: &Docker, target: &str) -> Result<String, Error> {
-    if !is_container_name(target) {
-        return Err(Error::BadName(target.to_owned()));
-    }
+async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
+    let target = &target::name(docker, typed).await?;
     let patience = Patience::new(WAIT);
     let _lock = match lock(target)? {
         Attempt::Locked(lock) => lock,
@@ -74,7 +73,7 @@ async fn take_away(docker: &Docker, target: &str) -> Result<String, Error> {
     let Some(container) = docker.container(&name).await? else {
         return Ok(format!("{target}: nothing to do, it has no network container\n"));
     };
-    if network_container::target(&container) != Some(target) {
+    if network_container::target(&container) != Some(&**target) {
         return Ok(format!("{target}: nothing to do, {name} is not landfall's\n"));
     }
     docker.stop(&container.id).await?;

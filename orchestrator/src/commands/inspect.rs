@@ -8,8 +8,9 @@ use crate::{
     docker::{Container, Docker},
     error::Error,
     identity::container_name,
-    network_container::{state, target},
+    network_container::{self, state},
     state::AgentState,
+    target,
     view::{Target, View},
 };
 
@@ -48,9 +49,10 @@ pub async fn inspect(name: &str) -> Result<(), Error> {
 }
 
 /// The network container of a target.
-pub(super) async fn find(docker: &Docker, name: &str) -> Result<Container, Error> {
-    let container = docker.container(&container_name(name)).await?;
+pub(super) async fn find(docker: &Docker, typed: &str) -> Result<Container, Error> {
+    let name = target::name(docker, typed).await?;
+    let container = docker.container(&container_name(&name)).await?;
     container
-        .filter(|container| target(container) == Some(name))
-        .ok_or_else(|| Error::NotExposed(name.escape_debug().to_string()))
+        .filter(|container| network_container::target(container) == Some(&*name))
+        .ok_or(Error::NotExposed(name))
 }

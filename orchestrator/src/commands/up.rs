@@ -15,7 +15,7 @@ use crate::{
     cli::UpArgs,
     conversation::{Conversation, Ending},
     docker::{Container, Creation, Docker, DockerError},
-    error::Error,
+    error::{Error, printable},
     identity::{Identity, container_name, derive_hostname, derive_mac},
     image,
     lock::{self, Attempt, Lock},
@@ -197,7 +197,12 @@ impl Up<'_> {
         let ending = self.patience.limit(conversation.listen(spec, self.progress)).await.transpose()?;
         let container = self.docker.container(id).await?;
         match (ending, container) {
-            (Some(Ending::Answers), Some(container)) => Ok(view(&container, &conversation.state)),
+            (Some(Ending::Answers), Some(container)) => {
+                if let Some(warning) = &conversation.state.warning {
+                    self.progress.note(&format!("warning: {}", printable(warning)));
+                }
+                Ok(view(&container, &conversation.state))
+            }
             (Some(Ending::Warned), _) => {
                 Err(Error::AgentRefuses(conversation.state.warning.unwrap_or_default()))
             }
@@ -264,7 +269,7 @@ impl Undo {
             for undone in [docker.stop(&id).await, docker.remove(&id).await] {
                 if let Err(error) = undone {
                     debug!(%error, "not taken back");
-                    progress.step(&format!("{error}"));
+                    progress.note(&format!("{error}"));
                 }
             }
         }
