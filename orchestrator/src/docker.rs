@@ -1,10 +1,11 @@
-//! Docker's API, as far as landfall uses it. The only file that says bollard.
+//! Docker's API, as far as landfall uses it. Nothing outside says bollard.
+
+mod container;
+mod error;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    env, io,
-    net::Ipv4Addr,
-    path::PathBuf,
+    env,
     pin::Pin,
 };
 
@@ -12,7 +13,6 @@ use bollard::{
     API_DEFAULT_VERSION, body_full,
     container::LogOutput,
     errors::Error as Api,
-    models::{ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig},
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, EventsOptionsBuilder,
         ImportImageOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
@@ -21,8 +21,13 @@ use bollard::{
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use thiserror::Error;
 use tokio::io::AsyncWrite;
+
+pub use container::{Container, Creation};
+pub use error::DockerError;
+
+use container::{bare, to_body, to_container};
+use error::{is_status, unreachable};
 
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 
@@ -32,105 +37,11 @@ const REPLY_WITHIN_SECONDS: u64 = 30;
 /// How long an agent has to give its lease back before it is killed.
 const STOP_WITHIN_SECONDS: i32 = 5;
 
-/// Why Docker did not do what was asked.
-#[derive(Debug, Error)]
-pub enum DockerError {
-    /// A way to reach Docker that cannot work.
-    #[error(
-        "cannot use DOCKER_HOST={0}: the uplink is made on this host, so Docker must be on this host too\n  unset DOCKER_HOST, or set it to unix:///PATH"
-    )]
-    NotLocal(String),
-    /// No socket.
-    #[error(
-        "cannot reach Docker: there is no socket {0}\n  is Docker installed and running? systemctl start docker"
-    )]
-    NoSocket(String),
-    /// The socket is not for us.
-    #[error("cannot reach Docker: permission denied on {0}\n  run with sudo, or join the group docker")]
-    Denied(String),
-    /// Nobody listens, or the connection broke.
-    #[error("cannot reach Docker at {0}\n  is it running? systemctl status docker")]
-    Unreachable(String, #[source] Api),
-    /// No reply in time.
-    #[error(
-        "Docker at {0} did not answer within {REPLY_WITHIN_SECONDS} s while landfall tried to {1}\n  see what it is busy with: journalctl -u docker"
-    )]
-    Stuck(String, String),
-    /// It refused.
-    #[error("cannot {attempt}: Docker says: {}", .message.escape_debug())]
-    Refused {
-        /// What was asked for.
-        attempt: String,
-        /// The HTTP status.
-        status: u16,
-        /// What it said.
-        message: String,
-    },
-    /// Something else.
-    #[error("cannot {0}")]
-    Other(String, #[source] Api),
-}
-
-impl DockerError {
-    /// The documented exit code.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::NotLocal(_) | Self::NoSocket(_) | Self::Unreachable(..) | Self::Stuck(..) => 5,
-            Self::Denied(_) => 6,
-            Self::Refused { .. } | Self::Other(..) => 1,
-        }
-    }
-}
-
 /// A connection to the engine on this host.
 #[derive(Clone)]
 pub struct Docker {
     api: bollard::Docker,
     host: String,
-}
-
-/// A container, as far as landfall cares.
-#[derive(Clone, Debug)]
-pub struct Container {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
-    pub status: String,
-    /// Its exit code, once it has one.
-    pub exit_code: Option<i64>,
-    /// Its labels.
-    pub labels: HashMap<String, String>,
-    /// The id of its image.
-    pub image: String,
-    /// `default`, `bridge`, `host`, `none`, `container:ID` or the name of a network.
-    pub network_mode: String,
-    /// Its IPv4 address on each network it is on, by the network's name.
-    pub networks: BTreeMap<String, Ipv4Addr>,
-    /// The ports that it exposes: `80/tcp`.
-    pub exposed: Vec<String>,
-    /// Its network namespace.
-    pub namespace: PathBuf,
-}
-
-impl Container {
-    /// Whether it runs and does not pause.
-    pub fn is_running(&self) -> bool {
-        self.status == "running"
-    }
-}
-
-/// A network container to be made.
-pub struct Creation {
-    /// What it will be called.
-    pub name: String,
-    /// The agent's image.
-    pub image: String,
-    /// The Docker network that it joins.
-    pub network: String,
-    /// Its labels.
-    pub labels: HashMap<String, String>,
 }
 
 /// The standard streams of a container.
@@ -366,20 +277,7 @@ impl Docker {
     }
 
     fn failed(&self, attempt: &str, error: Api) -> DockerError {
-        if let Api::DockerResponseServerError { status_code: status, message } = error {
-            return DockerError::Refused { attempt: attempt.to_owned(), status, message };
-        }
-        if matches!(error, Api::RequestTimeoutError) {
-            return DockerError::Stuck(self.host.clone(), attempt.to_owned());
-        }
-        let is_broken = matches!(
-            error,
-            Api::HyperLegacyError { .. } | Api::HyperResponseError { .. } | Api::SocketNotFoundError(_)
-        );
-        if is_broken {
-            return DockerError::Unreachable(self.host.clone(), error);
-        }
-        DockerError::Other(attempt.to_owned(), error)
+        error::failed(&self.host, attempt, error)
     }
 }
 
@@ -388,91 +286,11 @@ fn unix(time: Timestamp) -> String {
     format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
 }
 
-fn unreachable(path: &str, error: io::Error) -> DockerError {
-    if error.kind() == io::ErrorKind::NotFound {
-        return DockerError::NoSocket(path.into());
-    }
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        return DockerError::Denied(path.into());
-    }
-    DockerError::Unreachable(path.into(), error.into())
-}
-
-fn is_status(error: &Api, status: u16) -> bool {
-    matches!(error, Api::DockerResponseServerError { status_code, .. } if *status_code == status)
-}
-
-/// Docker writes names with a slash.
-fn bare(name: &str) -> &str {
-    name.trim_start_matches('/')
-}
-
 fn to_written(output: LogOutput) -> Written {
     match output {
         LogOutput::StdErr { message } => Written::Log(message.into()),
         LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
             Written::Output(message.into())
         }
-    }
-}
-
-fn to_container(found: ContainerInspectResponse) -> Container {
-    let state = found.state.unwrap_or_default();
-    let config = found.config.unwrap_or_default();
-    let settings = found.network_settings.unwrap_or_default();
-    let networks = settings.networks.unwrap_or_default().into_iter();
-    let addresses = networks.filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?)));
-    Container {
-        id: found.id.unwrap_or_default(),
-        name: bare(&found.name.unwrap_or_default()).to_owned(),
-        status: state.status.map(|status| status.to_string()).unwrap_or_default(),
-        exit_code: state.exit_code,
-        labels: config.labels.unwrap_or_default(),
-        image: found.image.unwrap_or_default(),
-        network_mode: found.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
-        networks: addresses.collect(),
-        exposed: config.exposed_ports.unwrap_or_default(),
-        namespace: settings.sandbox_key.unwrap_or_default().into(),
-    }
-}
-
-/// A container with the two capabilities that the agent needs and nothing else that it does not.
-fn to_body(creation: Creation) -> ContainerCreateBody {
-    let sysctls = [
-        ("net.ipv4.ip_forward", "1"),
-        // The agent's DHCP client listens on port 68 without a capability for it.
-        ("net.ipv4.ip_unprivileged_port_start", "0"),
-        // Neither network learns the addresses of the other.
-        ("net.ipv4.conf.all.arp_ignore", "1"),
-        ("net.ipv4.conf.all.arp_announce", "2"),
-    ];
-    let host_config = HostConfig {
-        network_mode: Some(creation.network),
-        cap_drop: Some(vec!["ALL".into()]),
-        cap_add: Some(vec!["NET_ADMIN".into(), "NET_RAW".into()]),
-        readonly_rootfs: Some(true),
-        security_opt: Some(vec!["no-new-privileges".into()]),
-        memory: Some(128 << 20),
-        pids_limit: Some(32),
-        sysctls: Some(sysctls.map(|(key, value)| (key.into(), value.into())).into()),
-        // The reports are read back from the log, so it must be of a kind that can be read, and bounded.
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("json-file".into()),
-            config: Some(
-                [("max-size", "4m"), ("max-file", "2")].map(|(key, value)| (key.into(), value.into())).into(),
-            ),
-        }),
-        ..HostConfig::default()
-    };
-    ContainerCreateBody {
-        image: Some(creation.image),
-        labels: Some(creation.labels),
-        open_stdin: Some(true),
-        attach_stdin: Some(true),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        stop_timeout: Some(STOP_WITHIN_SECONDS.into()),
-        host_config: Some(host_config),
-        ..ContainerCreateBody::default()
     }
 }

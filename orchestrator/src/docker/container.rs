@@ -1,0 +1,121 @@
+//! Containers as Docker describes them, and the one that landfall makes. Pure.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
+    path::PathBuf,
+};
+
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig};
+
+use super::STOP_WITHIN_SECONDS;
+
+/// A container, as far as landfall cares.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
+    pub status: String,
+    /// Its exit code, once it has one.
+    pub exit_code: Option<i64>,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+    /// The id of its image.
+    pub image: String,
+    /// `default`, `bridge`, `host`, `none`, `container:ID` or the name of a network.
+    pub network_mode: String,
+    /// Its IPv4 address on each network it is on, by the network's name.
+    pub networks: BTreeMap<String, Ipv4Addr>,
+    /// The ports that it exposes: `80/tcp`.
+    pub exposed: Vec<String>,
+    /// Its network namespace.
+    pub namespace: PathBuf,
+}
+
+impl Container {
+    /// Whether it runs and does not pause.
+    pub fn is_running(&self) -> bool {
+        self.status == "running"
+    }
+}
+
+/// A network container to be made.
+pub struct Creation {
+    /// What it will be called.
+    pub name: String,
+    /// The agent's image.
+    pub image: String,
+    /// The Docker network that it joins.
+    pub network: String,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+}
+
+/// Docker writes names with a slash.
+pub(super) fn bare(name: &str) -> &str {
+    name.trim_start_matches('/')
+}
+
+pub(super) fn to_container(found: ContainerInspectResponse) -> Container {
+    let state = found.state.unwrap_or_default();
+    let config = found.config.unwrap_or_default();
+    let settings = found.network_settings.unwrap_or_default();
+    let networks = settings.networks.unwrap_or_default().into_iter();
+    let addresses = networks.filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?)));
+    Container {
+        id: found.id.unwrap_or_default(),
+        name: bare(&found.name.unwrap_or_default()).to_owned(),
+        status: state.status.map(|status| status.to_string()).unwrap_or_default(),
+        exit_code: state.exit_code,
+        labels: config.labels.unwrap_or_default(),
+        image: found.image.unwrap_or_default(),
+        network_mode: found.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
+        networks: addresses.collect(),
+        exposed: config.exposed_ports.unwrap_or_default(),
+        namespace: settings.sandbox_key.unwrap_or_default().into(),
+    }
+}
+
+/// A container with the two capabilities that the agent needs and nothing else that it does not.
+pub(super) fn to_body(creation: Creation) -> ContainerCreateBody {
+    let sysctls = [
+        ("net.ipv4.ip_forward", "1"),
+        // The agent's DHCP client listens on port 68 without a capability for it.
+        ("net.ipv4.ip_unprivileged_port_start", "0"),
+        // Neither network learns the addresses of the other.
+        ("net.ipv4.conf.all.arp_ignore", "1"),
+        ("net.ipv4.conf.all.arp_announce", "2"),
+    ];
+    let host_config = HostConfig {
+        network_mode: Some(creation.network),
+        cap_drop: Some(vec!["ALL".into()]),
+        cap_add: Some(vec!["NET_ADMIN".into(), "NET_RAW".into()]),
+        readonly_rootfs: Some(true),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        memory: Some(128 << 20),
+        pids_limit: Some(32),
+        sysctls: Some(sysctls.map(|(key, value)| (key.into(), value.into())).into()),
+        // The reports are read back from the log, so it must be of a kind that can be read, and bounded.
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".into()),
+            config: Some(
+                [("max-size", "4m"), ("max-file", "2")].map(|(key, value)| (key.into(), value.into())).into(),
+            ),
+        }),
+        ..HostConfig::default()
+    };
+    ContainerCreateBody {
+        image: Some(creation.image),
+        labels: Some(creation.labels),
+        open_stdin: Some(true),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        stop_timeout: Some(STOP_WITHIN_SECONDS.into()),
+        host_config: Some(host_config),
+        ..ContainerCreateBody::default()
+    }
+}
