@@ -18,7 +18,7 @@ ARCHIVE := target/image/landfall-agent.tar.gz
 TEST_IMAGES := target/test-images
 
 # The paths of this machine are no part of a program: the same commit is the same bytes wherever it is built.
-STATIC_FLAGS = -C target-feature=+crt-static --remap-path-prefix=$(CURDIR)= \
+STATIC_FLAGS = -C target-feature=+crt-static -C force-unwind-tables=no --remap-path-prefix=$(CURDIR)= \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
 CARGO_STATIC = RUSTFLAGS='$(STATIC_FLAGS)' cargo build --quiet --locked --release --target $(TARGET)
 

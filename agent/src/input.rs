@@ -56,7 +56,8 @@ impl Input {
     }
 
     async fn read(&mut self) {
-        let mut bytes = [0; 4096];
+        // As much as a pipe holds: each read goes through another thread.
+        let mut bytes = vec![0; 1 << 16];
         match self.stdin.read(&mut bytes).await {
             Ok(0) => self.is_at_end = true,
             Ok(length) => self.unread.extend(self.documents.push(&bytes[..length])),

@@ -11,3 +11,4 @@ pub mod lan;
 pub mod landfall;
 pub mod netns;
 pub mod run;
+pub mod scripted;

@@ -1,16 +1,19 @@
 //! Bad input: what it says, the exit code, and that nothing is left behind.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a scripted server answers some messages")]
 
 use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
 };
 
+use dhcproto::v4::MessageType::{Discover, Nak, Offer, Request};
 use landfall_tests::{
     docker::{IDLE, Target, WEB, load_images},
-    lan::Lan,
+    lan::{Lan, ROUTER},
     landfall::{Ran, command, landfall},
     netns::Netns,
     run::{output, run, unique},
+    scripted::Scripted,
 };
 
 /// A run that must fail with `code`, say all of `words`, and leave no network container.
@@ -199,4 +202,22 @@ fn an_image_without_an_agent() {
     assert!([1, 3].contains(&said.code.expect("an exit code")), "{said:?}");
     assert!(said.stderr.contains("agent"), "{said:?}");
     assert!(!target.is_exposed());
+}
+
+#[test]
+fn a_server_that_offers_and_then_refuses_is_named() {
+    let mut lan = Lan::without_server();
+    let server = Scripted::start(&lan, |kind, _| match kind {
+        Discover => Some((Offer, 120)),
+        Request => Some((Nak, 0)),
+        _ => None,
+    });
+    let (target, interface) = (Target::web(), lan.host_port());
+    let said = landfall(&["up", &target.name, &interface, "--wait", "3s"]).failed(3);
+    for part in [ROUTER, "offers an address and then refuses it", "DHCPNAK", "wrong network"] {
+        assert!(said.contains(part), "it does not say {part:?}: {said}");
+    }
+    assert!(!target.is_exposed());
+    // And it was not stormed meanwhile
+    assert!(server.heard().len() < 20, "{} messages in 3 s", server.heard().len());
 }

@@ -1,0 +1,98 @@
+//! What becomes of a lease: extended, refused, run out; with a server that does what the test tells it.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the events that it is about")]
+
+use dhcproto::v4::MessageType::{Ack, Discover, Nak, Offer, Request};
+use landfall_api::{Event, LostReason};
+use landfall_tests::{
+    agent::{Agent, forward},
+    lan::Lan,
+    run::{output, wait_until},
+    scripted::{GIVEN, Scripted},
+};
+
+fn agent(lan: &Lan) -> Agent {
+    Agent::on(lan, &forward("tcp", "80", "172.30.0.2"))
+}
+
+fn lost(agent: &Agent) -> LostReason {
+    agent.expect("lost", |event| match event {
+        Event::Lost { reason, .. } => Some(reason),
+        _ => None,
+    })
+}
+
+#[test]
+fn c_16_a_renewal_goes_by_unicast_from_the_leased_address() {
+    // Given a server with leases so short that they are renewed after the shortest cycle of five seconds
+    let lan = Lan::without_server();
+    let server = Scripted::start(&lan, |kind, _| match kind {
+        Discover => Some((Offer, 12)),
+        Request => Some((Ack, 12)),
+        _ => None,
+    });
+    let agent = agent(&lan);
+    agent.ready();
+    // When the lease is renewed
+    agent.expect("renewed", |event| matches!(event, Event::Renewed { .. }).then_some(()));
+    // Then it was asked for from the address, which it names in the header and nowhere else
+    let heard = server.heard();
+    let renewal = heard.last().expect("a renewal");
+    assert_eq!((renewal.kind, renewal.from, renewal.ciaddr), (Request, GIVEN, GIVEN));
+    assert!(!renewal.names_address_or_server, "{renewal:?}");
+    // And the kernel keeps the address for as long as the new lease lasts
+    let shown = agent.namespace.ip("-o addr show dev lan0");
+    assert!(shown.contains("valid_lft 12sec") || shown.contains("valid_lft 11sec"), "{shown}");
+}
+
+#[test]
+fn f_08_a_refused_renewal_takes_the_address_away_and_finds_another() {
+    let lan = Lan::without_server();
+    let _server = Scripted::start(&lan, |kind, before| match (kind, before) {
+        (Discover, _) => Some((Offer, 12)),
+        (Request, 1) => Some((Nak, 0)),
+        (Request, _) => Some((Ack, 12)),
+        _ => None,
+    });
+    let agent = agent(&lan);
+    agent.ready();
+    assert_eq!(lost(&agent), LostReason::Nak);
+    agent.expect("leased again", |event| matches!(event, Event::Leased { .. }).then_some(()));
+    assert!(agent.namespace.ip("-4 -o addr show dev lan0").contains("10.99.0.150"));
+}
+
+#[test]
+fn c_17_a_lease_that_nobody_extends_ends_with_its_address() {
+    let lan = Lan::without_server();
+    let _server = Scripted::start(&lan, |kind, before| match (kind, before) {
+        (Discover, 0) => Some((Offer, 7)),
+        (Request, 0) => Some((Ack, 7)),
+        _ => None,
+    });
+    let agent = agent(&lan);
+    agent.ready();
+    assert_eq!(lost(&agent), LostReason::Expired);
+    assert_eq!(agent.namespace.ip("-4 -o addr show dev lan0"), "");
+    assert_eq!(agent.namespace.ip("route show default dev lan0"), "");
+}
+
+#[test]
+fn c_17_the_kernel_takes_the_address_of_an_agent_that_was_killed() {
+    let lan = Lan::without_server();
+    let _server = Scripted::start(&lan, |kind, _| Some((if kind == Discover { Offer } else { Ack }, 6)));
+    let agent = agent(&lan);
+    agent.ready();
+    agent.signal(nix::sys::signal::Signal::SIGKILL);
+    assert!(agent.namespace.ip("-4 -o addr show dev lan0").contains("10.99.0.150"));
+    wait_until("the address is gone", || agent.namespace.ip("-4 -o addr show dev lan0").is_empty());
+}
+
+#[test]
+fn h_10_frames_whose_checksum_is_not_filled_in_are_taken() {
+    // A veth leaves the checksum of its peer's datagrams to be filled in by nobody; see that it really does
+    let lan = Lan::without_server();
+    let offload = output(&["ip", "netns", "exec", &lan.router.name, "ethtool", "-k", "br0"]);
+    let offload = String::from_utf8_lossy(&offload.stdout).into_owned();
+    assert!(offload.contains("tx-checksumming: on"), "this kernel fills checksums in: {offload}");
+    let _server = Scripted::start(&lan, |kind, _| Some((if kind == Discover { Offer } else { Ack }, 120)));
+    agent(&lan).ready();
+}
