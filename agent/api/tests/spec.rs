@@ -37,8 +37,6 @@ fn only_the_interface_and_the_address_are_required() {
     assert_eq!(Spec::from_yaml(&spec.to_yaml()).expect("our own writing"), spec);
 }
 
-/// A table of one case after another.
-#[expect(clippy::too_many_lines)]
 #[test]
 fn every_error_names_its_line_and_column() {
     let cases = [
