@@ -63,8 +63,13 @@ pub struct UpArgs {
     pub target: String,
     /// The host's interface on the LAN
     pub interface: String,
-    /// A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp]; repeatable [default: what the container exposes]
-    #[arg(short, long = "publish", value_name = "PORT")]
+    // No doc comment: rustdoc takes the brackets for links.
+    #[arg(
+        short,
+        long = "publish",
+        value_name = "PORT",
+        help = "A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp]; repeatable [default: what the container exposes]"
+    )]
     publish: Vec<String>,
     /// The host name to tell the DHCP server [default: the container's name]
     #[arg(long)]
