@@ -126,12 +126,16 @@ impl<'a> Uplink<'a> {
         }
     }
 
-    /// Gives the lease back and takes the address away.
+    /// Gives the lease back, takes the address away, and brings the interface down.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub async fn stop(&mut self) -> Result<(), UplinkError> {
-        self.step(Event::Stop).await
+        self.step(Event::Stop).await?;
+        match &self.attached {
+            Some(Attached { link, .. }) => Ok(self.links.bring_down(link).await?),
+            None => Ok(()),
+        }
     }
 
     async fn changed(&mut self, link: Link) -> Result<(), UplinkError> {

@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// The target does not run.
     #[error(
-        "cannot expose {target}: the container is there but not running, and did not start within {waited:?}\n  start it: docker start {target}"
+        "cannot expose {target}: the container is there but not running, and did not start within {waited:?}\n  start it: docker start {target}, or docker unpause {target}"
     )]
     TargetStopped {
         /// The target.

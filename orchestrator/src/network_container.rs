@@ -88,8 +88,14 @@ pub async fn state(docker: &Docker, container: &Container) -> Result<AgentState,
     let mut state = AgentState::default();
     let mut log = docker.log(&container.id, Which::Output, Until::Now);
     while let Some(written) = log.next().await {
-        if let Written::Output(bytes) = written? {
-            stream.output(&bytes).into_iter().for_each(|report| state.apply(report));
+        match written {
+            Ok(Written::Output(bytes)) => {
+                stream.output(&bytes).into_iter().for_each(|report| state.apply(report))
+            }
+            Ok(Written::Log(_)) => {}
+            // It is gone, or on its way, and its log with it.
+            Err(DockerError::Refused { status: 404 | 409, .. }) => break,
+            Err(error) => return Err(error),
         }
     }
     Ok(state)

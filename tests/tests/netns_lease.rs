@@ -68,6 +68,8 @@ fn a_lease_is_given_back_within_a_second() {
     assert_eq!(fs::read_to_string(lan.file("leases")).expect("dnsmasq keeps it"), "");
     assert_eq!(agent.namespace.ip("-4 -o addr show dev lan0"), "");
     assert!(!agent.namespace.run(&["nft", "list", "ruleset"]).contains("landfall"));
+    // And its MAC address is free for whoever comes next
+    assert!(agent.namespace.ip("link show dev lan0").contains("state DOWN"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use landfall_api::{Event, LostReason};
 use landfall_tests::{
     agent::{Agent, forward},
     lan::Lan,
-    run::{output, wait_until},
+    run::wait_until,
     scripted::{GIVEN, Scripted},
 };
 
@@ -90,8 +90,7 @@ fn c_17_the_kernel_takes_the_address_of_an_agent_that_was_killed() {
 fn h_10_frames_whose_checksum_is_not_filled_in_are_taken() {
     // A veth leaves the checksum of its peer's datagrams to be filled in by nobody; see that it really does
     let lan = Lan::without_server();
-    let offload = output(&["ip", "netns", "exec", &lan.router.name, "ethtool", "-k", "br0"]);
-    let offload = String::from_utf8_lossy(&offload.stdout).into_owned();
+    let offload = lan.router.run(&["ethtool", "-k", "br0"]);
     assert!(offload.contains("tx-checksumming: on"), "this kernel fills checksums in: {offload}");
     let _server = Scripted::start(&lan, |kind, _| Some((if kind == Discover { Offer } else { Ack }, 120)));
     agent(&lan).ready();

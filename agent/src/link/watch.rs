@@ -88,6 +88,15 @@ impl Links {
         self.handle.link().set(up).execute().await.attempt(&self.name, || "bring up the link".into())
     }
 
+    /// Lets no frame pass any more, which gives a macvlan's MAC address free before its namespace is gone.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn bring_down(&self, link: &Link) -> Result<(), LinkError> {
+        let down = LinkUnspec::new_with_index(link.index).down().build();
+        self.handle.link().set(down).execute().await.attempt(&self.name, || "bring down the link".into())
+    }
+
     /// Asks what the interface is, unless that is known.
     async fn look(&mut self) -> Result<(), LinkError> {
         if matches!(self.knowledge, Knowledge::Current) {
