@@ -90,7 +90,9 @@ pub async fn state(docker: &Docker, container: &Container) -> Result<AgentState,
     while let Some(written) = log.next().await {
         match written {
             Ok(Written::Output(bytes)) => {
-                stream.output(&bytes).into_iter().for_each(|report| state.apply(report))
+                for report in stream.output(&bytes) {
+                    state.apply(report);
+                }
             }
             Ok(Written::Log(_)) => {}
             // It is gone, or on its way, and its log with it.
