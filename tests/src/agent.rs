@@ -43,14 +43,19 @@ impl Agent {
     }
 
     /// An agent in `namespace`.
+    pub fn within(namespace: Netns) -> Self {
+        Self::with_capabilities(namespace, "-all,+net_admin,+net_raw")
+    }
+
+    /// An agent in `namespace` with these capabilities, as `setpriv` has them.
     ///
     /// # Panics
     /// If it cannot be started.
-    pub fn within(namespace: Netns) -> Self {
+    pub fn with_capabilities(namespace: Netns, capabilities: &str) -> Self {
         namespace.sysctl("net.ipv4.ip_forward=1");
         namespace.sysctl("net.ipv4.ip_unprivileged_port_start=0");
         let mut command = namespace.command("setpriv");
-        command.args(["--bounding-set=-all,+net_admin,+net_raw", "--inh-caps=-all", "--no-new-privs"]);
+        command.args([&format!("--bounding-set={capabilities}"), "--inh-caps=-all", "--no-new-privs"]);
         command.arg(path("LANDFALL_AGENT")).env("LANDFALL_LOG", "debug");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("setpriv is part of util-linux");

@@ -4,6 +4,7 @@ use landfall_api::Event;
 use landfall_tests::{
     agent::{Agent, forward, spec},
     lan::Lan,
+    netns::Netns,
 };
 
 fn refused(text: &str) -> String {
@@ -67,4 +68,19 @@ fn the_end_of_input_changes_nothing() {
     agent.end_input();
     agent.ready();
     assert!(agent.next_within(std::time::Duration::from_millis(300)).is_none(), "the agent did something");
+}
+
+#[test]
+fn an_agent_without_its_capabilities_says_which() {
+    let good = spec(&forward("tcp", "80", "172.30.0.2"));
+    for (capabilities, missing) in [("-all,+net_raw", "NET_ADMIN"), ("-all,+net_admin", "NET_RAW")] {
+        let lan = Lan::without_server();
+        let mut agent = Agent::with_capabilities(Netns::new(), capabilities);
+        lan.plug(&agent.namespace, "lan0");
+        agent.tell(&good);
+        let message = agent
+            .expect("fatal", |event| if let Event::Fatal { message } = event { Some(message) } else { None });
+        assert!(message.contains(missing), "{message}");
+        assert_eq!(agent.wait().0, 3, "{message}");
+    }
 }
