@@ -1,6 +1,6 @@
 //! Reads the clocks. Nothing else in the agent does.
 
-use std::{ops::Add, time::Duration};
+use std::{fs, ops::Add, time::Duration};
 
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
@@ -9,6 +9,25 @@ use nix::time::{ClockId, clock_gettime};
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn wall() -> Timestamp {
     Timestamp::now()
+}
+
+/// A moment that means something to another process, and after another boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the clock that never steps.
+    pub instant: Instant,
+    /// Which boot that clock counts from.
+    pub boot_id: String,
+    /// By the clock that may have been set.
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// Reads the clocks.
+    pub fn now() -> Self {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self { instant: Instant::now(), boot_id: boot_id.trim().to_owned(), wall: wall() }
+    }
 }
 
 /// A moment on `CLOCK_BOOTTIME`: it never steps, and it counts the time that the host was suspended.

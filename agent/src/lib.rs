@@ -13,4 +13,5 @@ pub mod polled;
 pub mod reporter;
 pub mod rules;
 pub mod run;
+pub mod store;
 pub mod uplink;

@@ -1,6 +1,6 @@
 //! Wires: logs to standard error, reports to standard output, the result to an exit code.
 
-use std::{env, process::ExitCode, time::Duration};
+use std::{env, error::Error, process::ExitCode, time::Duration};
 
 use landfall_agent::{clock::Instant, reporter::Reporter, run};
 use landfall_api::Event;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.exit_code();
-            let message = format!("{:#}", anyhow::Error::from(error));
+            let message = told(&error);
             error!("{message}");
             reporter.report(Event::Fatal { message });
             code
@@ -45,4 +45,15 @@ fn main() -> ExitCode {
     };
     reporter.flush(LAST_WORDS);
     code
+}
+
+/// An error and what it comes from, on one line.
+fn told(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
 }

@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitCode};
 
-use landfall_api::{Address, Event, Spec};
+use landfall_api::{Event, Spec};
 use thiserror::Error;
 use tokio::{
     select,
@@ -48,6 +48,7 @@ impl Error {
         ExitCode::from(match self {
             Self::Runtime(_) | Self::Signals(_) => 1,
             Self::NoSpec | Self::Spec(_) => 2,
+            Self::Uplink(UplinkError::NoServer(_)) => 4,
             Self::Rules(_) | Self::Uplink(_) => 3,
         })
     }
@@ -65,9 +66,8 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
         () = stop.asked() => return Ok(()),
         spec = input.next() => spec.ok_or(Error::NoSpec)?.map_err(Error::Spec)?,
     };
-    let Address::Dhcp(dhcp) = spec.address.clone();
     let mut rules = Rules::new(&spec);
-    let mut uplink = Uplink::watch(spec.interface.clone(), dhcp, started, reporter).await?;
+    let mut uplink = Uplink::watch(&spec, started, reporter).await?;
     loop {
         select! {
             () = stop.asked() => break,

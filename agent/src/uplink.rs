@@ -2,9 +2,10 @@
 //!
 //! Carries out what the client decides, and reports it.
 
-use std::{future, io, time::Duration};
+use std::{future, io, net::Ipv4Addr, time::Duration};
 
-use landfall_api::{Dhcp, Event as Reported, InterfaceName, LostReason};
+use ipnet::Ipv4Net;
+use landfall_api::{Address, Dhcp, Event as Reported, InterfaceName, LostReason, Search, Seen, Spec};
 use rand::rngs::StdRng;
 use thiserror::Error;
 use tracing::{debug, info, warn};
@@ -13,12 +14,18 @@ use crate::{
     alarm::Alarm,
     clock::Instant,
     dhcp::{
-        Action, Client, Context, Event, Identity, Lease, LeaseTime, Received, Socket, SocketError,
-        Transmission,
+        Action, Client, Context, Event, Identity, Lease, LeaseTime, Query, Socket, SocketError, Transmission,
     },
     link::{Carrier, Configuration, Link, LinkError, Links},
     reporter::Reporter,
+    store::Store,
 };
+
+/// After so many messages without an answer it is told what the uplink has heard meanwhile.
+const BLACK_HOLE: u32 = 3;
+
+/// The subnet of all link-local addresses (RFC 3927).
+const LINK_LOCAL: u8 = 16;
 
 /// Why the uplink cannot be used.
 #[derive(Debug, Error)]
@@ -32,14 +39,17 @@ pub enum UplinkError {
     /// No timer.
     #[error("cannot use a timer")]
     Timer(#[source] io::Error),
+    /// The spec wants an end rather than a search without one.
+    #[error("no DHCP server gave an address in time ({}); the spec says no_server: fail", told(.0))]
+    NoServer(Search),
 }
 
 /// What happened to the uplink.
 pub enum Happening {
     /// The interface changed, or is gone.
     Changed(Option<Link>),
-    /// A server's message came.
-    Received(io::Result<Received>),
+    /// Something came over it.
+    Heard(io::Result<Event>),
     /// The client's deadline.
     Deadline,
 }
@@ -48,6 +58,8 @@ pub enum Happening {
 pub struct Uplink<'a> {
     name: InterfaceName,
     dhcp: Dhcp,
+    targets: Vec<Ipv4Addr>,
+    store: Store,
     reporter: &'a Reporter,
     started: Instant,
     links: Links,
@@ -61,22 +73,23 @@ struct Attached {
     link: Link,
     client: Client,
     socket: Socket,
+    /// What it had received when the search began.
+    before: Seen,
 }
 
 impl<'a> Uplink<'a> {
-    /// Watches for the interface `name`. `started` is when the agent did.
+    /// Watches for the interface that `spec` names. `started` is when the agent did.
     ///
     /// # Errors
     /// If the kernel gives no netlink socket or timer.
-    pub async fn watch(
-        name: InterfaceName,
-        dhcp: Dhcp,
-        started: Instant,
-        reporter: &'a Reporter,
-    ) -> Result<Self, UplinkError> {
+    pub async fn watch(spec: &Spec, started: Instant, reporter: &'a Reporter) -> Result<Self, UplinkError> {
+        let (name, Address::Dhcp(dhcp)) = (spec.interface.clone(), spec.address.clone());
+        let targets = spec.forward().iter().map(|forward| forward.to().address).collect();
+        let store = Store::from_env();
         let links = Links::watch(name.clone()).await?;
         let alarm = Alarm::new().map_err(UplinkError::Timer)?;
-        Ok(Self { name, dhcp, reporter, started, links, alarm, rng: rand::make_rng(), attached: None })
+        let rng = rand::make_rng();
+        Ok(Self { name, dhcp, targets, store, reporter, started, links, alarm, rng, attached: None })
     }
 
     /// Waits for the next thing to happen. Cancel-safe.
@@ -92,7 +105,7 @@ impl<'a> Uplink<'a> {
         };
         tokio::select! {
             link = self.links.next() => Ok(Happening::Changed(link?)),
-            received = receive => Ok(Happening::Received(received)),
+            heard = receive => Ok(Happening::Heard(heard)),
             rung = self.alarm.ring() => rung.map(|()| Happening::Deadline).map_err(UplinkError::Timer),
         }
     }
@@ -116,9 +129,9 @@ impl<'a> Uplink<'a> {
         match happening {
             Happening::Changed(Some(link)) => self.changed(link).await,
             Happening::Changed(None) => self.gone(),
-            Happening::Received(Ok((reply, from))) => self.step(Event::Received(reply, from)).await,
+            Happening::Heard(Ok(event)) => self.step(event).await,
             // The link's own message says what that means.
-            Happening::Received(Err(error)) => {
+            Happening::Heard(Err(error)) => {
                 debug!(%error, "the packet socket failed");
                 Ok(())
             }
@@ -162,13 +175,26 @@ impl<'a> Uplink<'a> {
         // A packet socket that is bound while the interface is down loses the first message.
         self.links.bring_up(link).await?;
         let socket = Socket::open(&self.name, link.index, mac)?;
-        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        let client = Client::new(Identity { mac, hostname: self.dhcp.hostname.clone(), mtu });
-        self.attached = Some(Attached { link: link.clone(), client, socket });
+        let identity = self.identity(link).await?;
+        let before = self.links.seen(link).await?;
+        let client = Client::new(identity, self.store.load(mac));
+        self.attached = Some(Attached { link: link.clone(), client, socket, before });
         if link.carrier == Carrier::Down {
             self.links.bring_up(link).await?;
         }
         Ok(())
+    }
+
+    async fn identity(&self, link: &Link) -> Result<Identity, UplinkError> {
+        let neighbours = self.links.neighbours(link).await?;
+        let taken = neighbours.addresses.iter().map(Ipv4Net::addr).chain(self.targets.iter().copied());
+        Ok(Identity {
+            mac: link.mac,
+            mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
+            settings: self.dhcp.clone(),
+            other_macs: neighbours.macs,
+            taken: taken.collect(),
+        })
     }
 
     /// The interface took address and routes with it.
@@ -190,6 +216,10 @@ impl<'a> Uplink<'a> {
         let mut context = Context { now: Instant::now(), rng: &mut self.rng };
         let actions = attached.client.step(event, &mut context);
         self.alarm.set(attached.client.deadline()).map_err(UplinkError::Timer)?;
+        // Before anything is asked, so that no answer is missed.
+        if let Err(error) = attached.socket.listen(attached.client.listening()) {
+            warn!(%error, "the kernel refuses a filter; address conflicts go unnoticed");
+        }
         for action in actions {
             self.perform(action).await?;
         }
@@ -197,32 +227,90 @@ impl<'a> Uplink<'a> {
     }
 
     async fn perform(&self, action: Action) -> Result<(), UplinkError> {
-        let Some(Attached { link, socket, .. }) = &self.attached else {
+        let Some(Attached { link, socket, before, .. }) = &self.attached else {
             return Ok(());
         };
         match action {
             Action::Send(transmission) => send(socket, &transmission),
+            Action::Ask(query) => ask(socket, query),
             Action::Granted(lease) => {
                 self.configure(link, &lease).await?;
+                // Who is told of a lease may kill us at once, and expect it back.
+                self.store.save(&lease, link.mac);
                 let elapsed = Instant::now().saturating_duration_since(self.started);
                 let since_start_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
                 self.reporter.report(Reported::Leased { lease: to_report(&lease), since_start_ms });
             }
             Action::Extended(lease) => {
                 self.configure(link, &lease).await?;
+                self.store.save(&lease, link.mac);
                 self.reporter.report(Reported::Renewed { lease: to_report(&lease) });
             }
+            Action::Remember(lease) => self.store.save(&lease, link.mac),
             Action::Lost(lease, reason) => {
                 self.links.deconfigure(link).await?;
                 self.reporter.report(Reported::Lost { address: lease.address, reason });
+                self.forget(reason);
             }
             Action::Released(lease) => {
                 self.links.deconfigure(link).await?;
                 self.reporter.report(Reported::Released { address: lease.address });
+                self.store.forget();
             }
-            Action::Searching(search) => self.reporter.report(Reported::Searching(search)),
+            Action::Declined(address, holder) => {
+                self.store.forget();
+                self.warn(format!(
+                    "{address} is used by {holder}; declined it and asking for another address"
+                ));
+            }
+            Action::LinkLocal(address) => self.link_local(link, address).await?,
+            Action::Searching(search) => self.searching(link, *before, search).await?,
+            Action::GaveUp(search) => return Err(UplinkError::NoServer(search)),
             Action::Ignore(why) => debug!(%why, "ignored a message"),
         }
+        Ok(())
+    }
+
+    fn warn(&self, message: String) {
+        warn!("{message}");
+        self.reporter.report(Reported::Warning { message });
+    }
+
+    /// A lease that ran out is worth asking for again; one that is somebody else's is not.
+    fn forget(&self, reason: LostReason) {
+        match reason {
+            LostReason::Expired | LostReason::UplinkGone => {}
+            LostReason::Nak | LostReason::Conflict => self.store.forget(),
+        }
+    }
+
+    /// An answer is overdue. Where none has come at all, what else has come says why.
+    async fn searching(&self, link: &Link, before: Seen, mut search: Search) -> Result<(), UplinkError> {
+        if search.discovers >= BLACK_HOLE && search.offers == 0 {
+            let now = self.links.seen(link).await?;
+            search.seen = Some(Seen {
+                frames: now.frames.saturating_sub(before.frames),
+                multicast: now.multicast.saturating_sub(before.multicast),
+            });
+            if search.discovers == BLACK_HOLE
+                && let Some(cause) = search.cause()
+            {
+                self.warn(format!("no DHCP server answers: {cause}"));
+            }
+        }
+        self.reporter.report(Reported::Searching(search));
+        Ok(())
+    }
+
+    async fn link_local(&self, link: &Link, address: Option<Ipv4Addr>) -> Result<(), UplinkError> {
+        let Some(address) = address else {
+            return Ok(self.links.deconfigure(link).await?);
+        };
+        let address = Ipv4Net::new_assert(address, LINK_LOCAL);
+        let (routers, routes) = (Vec::new(), Vec::new());
+        let configuration = Configuration { address, lifetime: None, mtu: None, routers, routes };
+        self.links.configure(link, &configuration).await?;
+        self.reporter.report(Reported::LinkLocal { address });
         Ok(())
     }
 
@@ -235,11 +323,22 @@ impl<'a> Uplink<'a> {
                  reached; give the Docker network another subnet",
                 lease.address.trunc()
             );
-            warn!("{message}");
-            self.reporter.report(Reported::Warning { message });
+            self.warn(message);
         }
         Ok(())
     }
+}
+
+fn ask(socket: &Socket, query: Query) {
+    if let Err(error) = socket.ask(query) {
+        debug!(%error, ?query, "ARP could not be sent");
+    }
+}
+
+/// How a search went, in a few words.
+fn told(search: &Search) -> String {
+    let Search { discovers, offers, naks, conflicts, .. } = search;
+    format!("DISCOVERs sent: {discovers}, offers: {offers}, refusals: {naks}, addresses in use: {conflicts}")
 }
 
 fn send(socket: &Socket, transmission: &Transmission) {
@@ -267,6 +366,7 @@ fn to_report(lease: &Lease) -> landfall_api::Lease {
         dns: lease.dns.clone(),
         domain: lease.domain.as_ref().map(ToString::to_string),
         server: lease.server,
+        options: lease.options.clone(),
         lease_time: match lease.time {
             LeaseTime::Finite { lease, .. } => Some(seconds(lease)),
             LeaseTime::Infinite => None,

@@ -72,7 +72,7 @@ impl Image {
             "created": "1970-01-01T00:00:00Z",
             "config": {
                 "Entrypoint": self.entrypoint,
-                "Env": ["PATH=/usr/sbin"],
+                "Env": ["PATH=/usr/sbin", "LANDFALL_STATE=/var/lib/landfall"],
                 "ExposedPorts": expose,
                 "Labels": self.labels,
                 "StopSignal": self.stop_signal,

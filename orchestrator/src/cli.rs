@@ -2,9 +2,10 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use landfall_api::{HostName, MacAddr};
+use landfall_api::MacAddr;
 
 use crate::{
+    dhcp_args::DhcpArgs,
     error::Error,
     lab::LabCommand,
     patience::Wait,
@@ -35,6 +36,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one command")]
 pub enum Command {
     /// Give a container an address on the LAN, and forward its ports
     Up(UpArgs),
@@ -71,9 +73,6 @@ pub struct UpArgs {
         help = "A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp]; repeatable [default: what the container exposes]"
     )]
     publish: Vec<String>,
-    /// The host name to tell the DHCP server [default: the container's name]
-    #[arg(long)]
-    pub hostname: Option<HostName>,
     /// The MAC address [default: made of this machine's id and the container's name, always the same]
     #[arg(long, value_parser = usable_mac)]
     pub mac: Option<MacAddr>,
@@ -89,6 +88,9 @@ pub struct UpArgs {
     /// Print the address and nothing else
     #[arg(short, long, conflicts_with = "format")]
     pub quiet: bool,
+    /// What to tell DHCP servers.
+    #[command(flatten)]
+    pub dhcp: DhcpArgs,
 }
 
 impl UpArgs {

@@ -39,18 +39,29 @@ fn no_answer(interface: &str, search: &Search) -> String {
                  two servers with different ideas of one subnet do this"
             )
         }
-        Search { offers: 1.., requests, server, .. } => {
+        Search { ipv6_only: Some(seconds), .. } => format!(
+            "the DHCP server on {interface} wants hosts to do without an IPv4 address for {seconds} s (RFC 8925)\n  \
+             leave out --ipv6-only"
+        ),
+        Search { offers: 1.., requests, conflicts: 0, server, .. } => {
             let server = server.map_or("a DHCP server".into(), |server| format!("the DHCP server {server}"));
             format!(
                 "{server} on {interface} offers an address and then does not give it: {requests} REQUESTs sent, no ACK\n  look \
                  at that server's log"
             )
         }
-        search => format!(
-            "no DHCP server answered on {interface}: {} DISCOVERs sent, no OFFER\n{}",
-            search.discovers,
-            causes(interface)
+        Search { conflicts: 1.., .. } => format!(
+            "the addresses that are offered on {interface} are in use by somebody else\n  \
+             landfall logs says by whom; look for hosts with fixed addresses inside the server's range"
         ),
+        search => {
+            let seen = search.cause().map(|cause| format!("  {cause}\n")).unwrap_or_default();
+            format!(
+                "no DHCP server answered on {interface}: {} DISCOVERs sent, no OFFER\n{seen}{}",
+                search.discovers,
+                causes(interface)
+            )
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use bollard::{
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, EventsOptionsBuilder,
         ImportImageOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveVolumeOptions, StopContainerOptionsBuilder,
     },
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
@@ -256,6 +256,19 @@ impl Docker {
         match self.api.stop_container(id, Some(options)).await {
             Err(error) if !is_status(&error, 404) && !is_status(&error, 304) => {
                 Err(self.failed(&format!("stop {id}"), error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes a volume, if it is there and nobody uses it.
+    ///
+    /// # Errors
+    /// If Docker refuses.
+    pub async fn remove_volume(&self, name: &str) -> Result<(), DockerError> {
+        match self.api.remove_volume(name, None::<RemoveVolumeOptions>).await {
+            Err(error) if !is_status(&error, 404) && !is_status(&error, 409) => {
+                Err(self.failed(&format!("remove the volume {name}"), error))
             }
             Ok(()) | Err(_) => Ok(()),
         }

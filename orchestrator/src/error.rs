@@ -2,6 +2,7 @@
 
 use std::{io, process::ExitCode, time::Duration};
 
+use landfall_api::DhcpError;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
@@ -145,6 +146,9 @@ pub enum Error {
     /// The agent is not content with what it was told.
     #[error("the agent refuses: {}", printable(.0))]
     AgentRefuses(String),
+    /// What was typed about DHCP cannot be meant.
+    #[error(transparent)]
+    Dhcp(#[from] DhcpError),
     /// Time is up, and there is no address.
     #[error("no address for {target} within {waited:?}: {}", no_address(.interface, .state, .noise.as_ref()))]
     NoAddress {
@@ -180,7 +184,7 @@ impl Error {
     /// The documented exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Port { .. } | Self::Overlap { .. } | Self::BadName(_) => 2,
+            Self::Port { .. } | Self::Overlap { .. } | Self::BadName(_) | Self::Dhcp(_) => 2,
             Self::NoAddress { .. } | Self::OutOfTime { .. } => 3,
             Self::NoTarget { .. } | Self::TargetStopped { .. } => 4,
             Self::DockerSilent(_) => 5,

@@ -1,6 +1,6 @@
 //! Who a network container is: what about it cannot change without making a new one. Pure.
 
-use landfall_api::{HostName, MacAddr};
+use landfall_api::{Dhcp, HostName, MacAddr};
 use sha2::{Digest as _, Sha256};
 
 /// What makes two network containers of one target the same.
@@ -10,8 +10,8 @@ pub struct Identity {
     pub interface: String,
     /// The uplink's MAC address, from which the DHCP client identifier is made.
     pub mac: MacAddr,
-    /// The host name that the DHCP server is told.
-    pub hostname: Option<HostName>,
+    /// What DHCP servers are told.
+    pub dhcp: Dhcp,
     /// The Docker network that it shares with the target.
     pub network: String,
     /// The id of the agent's image.

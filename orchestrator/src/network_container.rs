@@ -17,19 +17,19 @@ use crate::{
 pub const TARGET: &str = "landfall.target";
 const INTERFACE: &str = "landfall.interface";
 const MAC: &str = "landfall.mac";
-const HOSTNAME: &str = "landfall.hostname";
+const DHCP: &str = "landfall.dhcp";
 const NETWORK: &str = "landfall.network";
 const SPEC: &str = "landfall.spec";
 const VERSION: &str = "landfall.version";
 
 /// What a network container is labelled with.
 pub fn labels(target: &str, identity: &Identity, spec: &Spec) -> HashMap<String, String> {
-    let hostname = identity.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
+    let dhcp = serde_json::to_string(&identity.dhcp).expect("texts and numbers only");
     let labels = [
         (TARGET, target.to_owned()),
         (INTERFACE, identity.interface.clone()),
         (MAC, identity.mac.to_string()),
-        (HOSTNAME, hostname),
+        (DHCP, dhcp),
         (NETWORK, identity.network.clone()),
         (SPEC, spec.to_yaml()),
         (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
@@ -50,11 +50,10 @@ pub fn interface(container: &Container) -> &str {
 /// Who it is, if its labels are whole.
 fn identity(container: &Container) -> Option<Identity> {
     let label = |key: &str| container.labels.get(key);
-    let hostname = label(HOSTNAME)?;
     Some(Identity {
         interface: label(INTERFACE)?.clone(),
         mac: label(MAC)?.parse().ok()?,
-        hostname: if hostname.is_empty() { None } else { Some(hostname.parse().ok()?) },
+        dhcp: serde_json::from_str(label(DHCP)?).ok()?,
         network: label(NETWORK)?.clone(),
         image: container.image.clone(),
     })

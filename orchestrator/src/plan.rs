@@ -43,7 +43,7 @@ pub fn plan(existing: &Existing, identity: &Identity, forward: &[Forward]) -> Pl
         Existing::Broken => Plan::Replace,
         Existing::Running(running) => {
             let (current, state) = &**running;
-            if current != identity || state.phase != Phase::Leased {
+            if current != identity || !matches!(state.phase, Phase::Leased | Phase::LinkLocal) {
                 Plan::Replace
             } else if state.answers(forward) {
                 Plan::Keep
@@ -56,7 +56,7 @@ pub fn plan(existing: &Existing, identity: &Identity, forward: &[Forward]) -> Pl
 
 #[cfg(test)]
 mod tests {
-    use landfall_api::{MacAddr, Report};
+    use landfall_api::{Dhcp, MacAddr, Report};
 
     use super::*;
 
@@ -64,7 +64,7 @@ mod tests {
         Identity {
             interface: "eth0".into(),
             mac: MacAddr([2, 0, 0, 0, 0, 1]),
-            hostname: None,
+            dhcp: Dhcp::default(),
             network: "bridge".into(),
             image: "sha256:1".into(),
         }
@@ -109,7 +109,7 @@ mod tests {
         let others = [
             Identity { interface: "eth1".into(), ..identity() },
             Identity { mac: MacAddr([2, 0, 0, 0, 0, 2]), ..identity() },
-            Identity { hostname: "web".parse().ok(), ..identity() },
+            Identity { dhcp: Dhcp { hostname: "web".parse().ok(), ..Dhcp::default() }, ..identity() },
             Identity { network: "other".into(), ..identity() },
             Identity { image: "sha256:2".into(), ..identity() },
         ];

@@ -1,5 +1,8 @@
 //! What an agent's reports say about it, all together. Pure.
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use landfall_api::{Event, Forward, Lease, Report, Search};
 use serde::Serialize;
@@ -13,6 +16,8 @@ pub struct AgentState {
     pub forward: Option<Vec<Forward>>,
     /// The lease, and when it was granted or extended.
     pub lease: Option<Held>,
+    /// The address that the uplink has given itself, while there is no lease.
+    pub link_local: Option<Ipv4Net>,
     /// How the search for an address goes.
     pub search: Option<Search>,
     /// The last warning.
@@ -42,6 +47,8 @@ pub enum Phase {
     Searching,
     /// It has one.
     Leased,
+    /// It has given itself one, and goes on looking.
+    LinkLocal,
     /// It had one, and looks for another.
     Lost,
     /// It gave its address back.
@@ -71,12 +78,18 @@ impl AgentState {
                 *self = Self {
                     phase: Phase::Leased,
                     lease: Some(Held { since: time, lease }),
+                    link_local: None,
                     search: None,
                     ..self.clone()
                 };
             }
+            Event::LinkLocal { address } => {
+                *self = Self { phase: Phase::LinkLocal, link_local: Some(address), ..self.clone() }
+            }
             Event::Lost { .. } => *self = Self { phase: Phase::Lost, lease: None, ..self.clone() },
-            Event::Released { .. } => *self = Self { phase: Phase::Released, lease: None, ..self.clone() },
+            Event::Released { .. } => {
+                *self = Self { phase: Phase::Released, lease: None, link_local: None, ..self.clone() }
+            }
             Event::Warning { message } => self.warning = Some(message),
             Event::Fatal { message } => {
                 *self = Self { phase: Phase::Failed, lease: None, fatal: Some(message), ..self.clone() }
@@ -87,7 +100,12 @@ impl AgentState {
 
     /// Whether the target answers under an address: there is one, and the forwards are those wanted.
     pub fn answers(&self, wanted: &[Forward]) -> bool {
-        self.lease.is_some() && self.forward.as_deref() == Some(wanted)
+        self.address().is_some() && self.forward.as_deref() == Some(wanted)
+    }
+
+    /// The address under which the target answers, leased or self-assigned.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.lease.as_ref().map(|held| held.lease.address).or(self.link_local).map(|net| net.addr())
     }
 }
 
@@ -128,6 +146,8 @@ mod tests {
         assert_eq!(phase(&["leased", "released"]), Phase::Released);
         assert_eq!(phase(&["started", "fatal"]), Phase::Failed);
         assert_eq!(phase(&["leased", "started"]), Phase::Starting);
+        assert_eq!(phase(&["uplink_found", "searching", "link_local"]), Phase::LinkLocal);
+        assert_eq!(phase(&["link_local", "leased"]), Phase::Leased);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct View {
 pub enum State {
     /// It answers under its address.
     Leased,
+    /// It answers under an address that it has given itself.
+    LinkLocal,
     /// Its address leads to a target that does not run.
     Orphaned,
     /// An address is looked for.
@@ -59,7 +61,7 @@ pub struct LeaseView {
     /// How long it lasts, in seconds.
     pub time: Option<u32>,
     /// Who gave it.
-    pub server: Ipv4Addr,
+    pub server: Option<Ipv4Addr>,
 }
 
 /// Whether a target runs.
@@ -79,7 +81,7 @@ impl View {
             target: network_container::target(container).unwrap_or_default().to_owned(),
             container: container.name.clone(),
             interface: network_container::interface(container).to_owned(),
-            address: held.map(|held| held.lease.address.addr()),
+            address: agent.address().filter(|_| container.is_running()),
             state: state(container, agent.phase, target),
             lease: held.map(|held| lease(held, now)),
             forwards: agent.forward.clone().unwrap_or_else(|| labelled_forwards(container)),
@@ -92,7 +94,8 @@ fn state(container: &Container, phase: Phase, target: Target) -> State {
         (_, Phase::Failed, _) => State::Failed,
         (false, _, _) | (true, Phase::Released, _) => State::Stopped,
         (true, Phase::Leased, Target::Running) => State::Leased,
-        (true, Phase::Leased, Target::Absent) => State::Orphaned,
+        (true, Phase::LinkLocal, Target::Running) => State::LinkLocal,
+        (true, Phase::Leased | Phase::LinkLocal, Target::Absent) => State::Orphaned,
         (true, Phase::Searching, _) => State::Searching,
         (true, Phase::Lost, _) => State::Lost,
         (true, Phase::Starting, _) => State::Starting,
@@ -114,6 +117,7 @@ impl State {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Leased => "leased",
+            Self::LinkLocal => "link-local",
             Self::Orphaned => "orphaned",
             Self::Searching => "searching",
             Self::Lost => "lost",

@@ -27,7 +27,9 @@ fn a_lease_from_dnsmasq_is_in_the_kernel_and_in_the_reports() {
         "--domain=example.org",
     ]);
     // When an agent starts
-    let agent = Agent::on(&lan, &web());
+    let mut agent = Agent::new();
+    lan.plug(&agent.namespace, "lan0");
+    agent.tell(&spec(&web()).replace("hostname: tested", "hostname: tested, mtu: accept"));
     // Then its reports come in their order
     assert!(matches!(agent.next(), Event::Started { .. }));
     let Event::UplinkFound { interface, mac, .. } = agent.next() else { panic!("no uplink") };
@@ -38,7 +40,7 @@ fn a_lease_from_dnsmasq_is_in_the_kernel_and_in_the_reports() {
         (vec![ROUTER.parse().expect("an address")], vec!["10.99.0.53".parse().expect("an address")])
     );
     assert_eq!((lease.domain.as_deref(), lease.lease_time), (Some("example.org"), Some(120)));
-    assert_eq!(lease.server.to_string(), ROUTER);
+    assert_eq!(lease.server, ROUTER.parse().ok());
     // And the kernel has what was leased, for as long as it was
     let shown = agent.namespace.ip("-o addr show dev lan0");
     assert!(shown.contains(&format!("inet {} brd 10.99.0.255", lease.address)), "{shown}");

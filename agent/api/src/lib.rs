@@ -2,14 +2,19 @@
 //!
 //! Types and parsing only; neither side's behaviour, and no I/O.
 
+mod dhcp;
 mod forward;
 mod mac;
 mod name;
 mod report;
 mod spec;
 
+pub use dhcp::{
+    Broadcast, ClientId, ConflictDetection, Dhcp, DhcpError, DnsUpdate, Fqdn, Mtu, NoServer, Octets,
+    OptionCode, Server,
+};
 pub use forward::{Destination, Forward, ForwardError, PortRange, PortRangeError, Protocol, ProtocolError};
 pub use mac::{MacAddr, MacAddrError};
 pub use name::{HostName, InterfaceName, NameError};
-pub use report::{Event, Lease, LostReason, Report, Search};
-pub use spec::{Address, Dhcp, Spec, SpecError};
+pub use report::{Event, Lease, LostReason, Report, Search, Seen};
+pub use spec::{Address, Spec, SpecError};

@@ -1,12 +1,12 @@
 //! The reports: what an agent says, one JSON object a line. `docs/report.md` holds the law of their order.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Forward, InterfaceName, MacAddr};
+use crate::{Forward, InterfaceName, MacAddr, Octets, OptionCode};
 
 /// One line of an agent's standard output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,11 @@ pub enum Event {
         #[serde(flatten)]
         lease: Lease,
     },
+    /// No server answers, and the uplink has given itself an address meanwhile (RFC 3927). `leased` takes its place.
+    LinkLocal {
+        /// The address and the length of its subnet's prefix.
+        address: Ipv4Net,
+    },
     /// The uplink has no address any more.
     Lost {
         /// The address it had.
@@ -96,10 +101,14 @@ pub struct Lease {
     /// The LAN's domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
-    /// The server's identifier (option 54).
-    pub server: Ipv4Addr,
+    /// The server's identifier (option 54), if it has told one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Ipv4Addr>,
     /// In seconds, from the report's time; none if it never ends.
     pub lease_time: Option<u32>,
+    /// What came of the options that the spec asks for, by code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<OptionCode, Octets>,
 }
 
 /// Why an address was lost.
@@ -110,6 +119,8 @@ pub enum LostReason {
     Expired,
     /// The server refused to extend it (DHCPNAK).
     Nak,
+    /// Somebody else uses it (RFC 5227).
+    Conflict,
     /// The uplink is gone.
     UplinkGone,
 }
@@ -125,12 +136,61 @@ pub struct Search {
     pub offers: u32,
     /// DHCPNAK messages received.
     pub naks: u32,
+    /// Addresses declined, because somebody else uses them.
+    #[serde(default)]
+    pub conflicts: u32,
+    /// DHCP replies for us that could not be used.
+    #[serde(default)]
+    pub ignored: u32,
+    /// What was wrong with the last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What came over the uplink meanwhile; told once three messages went unanswered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+    /// For how many seconds the server wants us to do without an address (RFC 8925).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6_only: Option<u32>,
     /// The server that was last heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Ipv4Addr>,
     /// What that server said with its refusal (option 56).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// What the uplink has received, of any kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Frames.
+    pub frames: u64,
+    /// Those of them that were for a group or for everybody.
+    pub multicast: u64,
+}
+
+impl Search {
+    /// Why there is no address, as far as what came over the uplink tells; none if it does not, or not yet.
+    pub fn cause(&self) -> Option<String> {
+        if let (1.., 0, Some(why)) = (self.ignored, self.offers, &self.why) {
+            let replies = self.ignored;
+            return Some(format!("DHCP replies came that cannot be used: {replies}, the last one is {why}"));
+        }
+        let seen = self.seen.filter(|_| self.offers == 0)?;
+        let unicast = seen.frames.saturating_sub(seen.multicast);
+        Some(match (seen.frames, unicast) {
+            (0, _) => "nothing at all arrives; a switch, hypervisor or access point drops what is for this MAC address, \
+                       or the wrong network is at the other end"
+                .into(),
+            (frames, 0) => format!(
+                "only broadcasts arrive ({frames} frames), no DHCP reply; there is no DHCP server on this LAN or VLAN, it \
+                 has no address left or does not know this MAC address, or it runs on this very host"
+            ),
+            (_, unicast) => format!(
+                "frames for this MAC address arrive ({unicast}), but no DHCP reply; there is no DHCP server on this LAN \
+                 or VLAN, it has no address left, or it does not know this MAC address"
+            ),
+        })
+    }
 }
 
 impl Report {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Location, Spanned};
 use thiserror::Error;
 
-use crate::{Forward, HostName, InterfaceName};
+use crate::{Dhcp, DhcpError, Forward, InterfaceName};
 
 /// The version of the format that this crate reads and writes.
 const VERSION: u32 = 1;
@@ -29,15 +29,6 @@ pub enum Address {
     Dhcp(Dhcp),
 }
 
-/// What to tell the DHCP server.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Dhcp {
-    /// The host name to ask for (RFC 2132, section 3.14).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hostname: Option<HostName>,
-}
-
 /// Why a text is not a spec. Each says the line and the column.
 #[derive(Debug, Error)]
 pub enum SpecError {
@@ -52,6 +43,16 @@ pub enum SpecError {
         /// The version that the text claims.
         version: u32,
         /// Counted from 1.
+        line: u64,
+        /// Counted from 1.
+        column: u64,
+    },
+    /// Something about DHCP that cannot be meant.
+    #[error("line {line} column {column}: {problem}")]
+    Dhcp {
+        /// What.
+        problem: DhcpError,
+        /// Of the address, counted from 1.
         line: u64,
         /// Counted from 1.
         column: u64,
@@ -75,10 +76,10 @@ pub enum SpecError {
 /// The document as it is written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document<V, F> {
+struct Document<V, A, F> {
     version: V,
     interface: InterfaceName,
-    address: Address,
+    address: A,
     #[serde(default = "Vec::new")]
     forward: Vec<F>,
 }
@@ -104,11 +105,16 @@ impl Spec {
     /// # Errors
     /// With line and column: what is not YAML, an unknown, missing or duplicate key, a bad value, forwards that overlap.
     pub fn from_yaml(text: &str) -> Result<Self, SpecError> {
-        let document: Document<Spanned<u32>, Spanned<Forward>> =
+        let document: Document<Spanned<u32>, Spanned<Address>, Spanned<Forward>> =
             serde_yaml::from_str(text).map_err(|error| SpecError::Syntax(Box::new(error)))?;
         let Spanned { value: version, referenced: place, .. } = document.version;
         if version != VERSION {
             return Err(SpecError::Version { version, line: place.line(), column: place.column() });
+        }
+        let Spanned { value: address, referenced: place, .. } = document.address;
+        let Address::Dhcp(dhcp) = &address;
+        if let Err(problem) = dhcp.check() {
+            return Err(SpecError::Dhcp { problem, line: place.line(), column: place.column() });
         }
         let places: Vec<Location> = document.forward.iter().map(|forward| forward.referenced).collect();
         let forward: Vec<Forward> = document.forward.into_iter().map(|forward| forward.value).collect();
@@ -119,7 +125,7 @@ impl Spec {
                 line: places[later].line(),
                 column: places[later].column(),
             }),
-            None => Ok(Self { interface: document.interface, address: document.address, forward }),
+            None => Ok(Self { interface: document.interface, address, forward }),
         }
     }
 

@@ -32,7 +32,7 @@ fn a_spec_is_read_as_it_is_written() {
 #[test]
 fn only_the_interface_and_the_address_are_required() {
     let spec = Spec::from_yaml("version: 1\ninterface: lan0\naddress: {dhcp: {}}\n").expect("a small spec");
-    assert_eq!(spec.address, Address::Dhcp(Dhcp { hostname: None }));
+    assert_eq!(spec.address, Address::Dhcp(Dhcp::default()));
     assert!(spec.forward().is_empty());
     assert_eq!(Spec::from_yaml(&spec.to_yaml()).expect("our own writing"), spec);
 }

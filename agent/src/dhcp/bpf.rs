@@ -7,7 +7,7 @@ use libc::{
 };
 use socket2::SockFilter;
 
-use super::frame::CLIENT_PORT;
+use super::{client::Listening, frame::CLIENT_PORT};
 
 /// How much of a frame that matches is kept: all of it.
 const WHOLE: u32 = 0xffff;
@@ -35,6 +35,36 @@ pub(super) fn replies_for(mac: MacAddr) -> Vec<SockFilter> {
     }
     program.push(statement(BPF_RET | BPF_K, WHOLE));
     program
+}
+
+/// Where the fields of an ARP packet are, for IPv4 over Ethernet.
+const SENDER_MAC: u32 = 22;
+const SENDER: u32 = 28;
+const TARGET: u32 = 38;
+
+/// Lets ARP pass that `listening` asks for, unless it comes from `mac` itself.
+pub(super) fn claims(listening: &Listening, mac: MacAddr) -> Vec<SockFilter> {
+    let [a, b, c, d, e, f] = mac.0;
+    let mut program = Check::equal(BPF_H | BPF_ABS, 12, 0x0806).instructions();
+    program.extend([
+        statement(BPF_LD | BPF_W | BPF_ABS, SENDER_MAC),
+        SockFilter::new(code(BPF_JMP | BPF_JEQ | BPF_K), 0, 3, u32::from_be_bytes([a, b, c, d])),
+        statement(BPF_LD | BPF_H | BPF_ABS, SENDER_MAC + 4),
+        SockFilter::new(code(BPF_JMP | BPF_JEQ | BPF_K), 0, 1, u32::from_be_bytes([0, 0, e, f])),
+        statement(BPF_RET | BPF_K, 0),
+        statement(BPF_LD | BPF_W | BPF_ABS, SENDER),
+    ]);
+    program.extend(listening.speakers.iter().flat_map(|address| passes_if(u32::from(*address))));
+    program.extend(Check::equal(BPF_W | BPF_ABS, SENDER, 0).instructions());
+    program.push(statement(BPF_LD | BPF_W | BPF_ABS, TARGET));
+    program.extend(listening.targets.iter().flat_map(|address| passes_if(u32::from(*address))));
+    program.push(statement(BPF_RET | BPF_K, 0));
+    program
+}
+
+/// Lets the frame pass if what was loaded is `value`.
+fn passes_if(value: u32) -> [SockFilter; 2] {
+    [SockFilter::new(code(BPF_JMP | BPF_JEQ | BPF_K), 0, 1, value), statement(BPF_RET | BPF_K, WHOLE)]
 }
 
 /// Lets nothing pass.
@@ -82,7 +112,7 @@ mod tests {
     use socket2::{Domain, Socket, Type};
 
     use super::*;
-    use crate::dhcp::frame;
+    use crate::dhcp::{arp::Query, frame};
 
     const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
     /// Where the BOOTP message of a frame without IP options begins.
@@ -149,6 +179,29 @@ mod tests {
         for length in 1..MESSAGE + 240 {
             assert!(!passes(&replies_for(MAC), &reply()[..length]), "cut at {length}");
         }
+    }
+
+    #[test]
+    fn h_09_only_arp_that_is_listened_to_wakes_us() {
+        let ours: std::net::Ipv4Addr = [10, 0, 0, 50].into();
+        let (gateway, other) = ([10, 0, 0, 1].into(), [10, 0, 0, 9].into());
+        let listening = Listening { speakers: vec![ours, gateway], targets: vec![ours] };
+        let filter = claims(&listening, MAC);
+        let neighbour = MacAddr([2, 0, 0, 0, 0, 9]);
+        let lookup = |source, target| Query::Lookup { source, target };
+        for (query, from, wakes) in [
+            (Query::Announcement(ours), neighbour, true),
+            (Query::Announcement(ours), MAC, false),
+            (Query::Probe(ours), neighbour, true),
+            (Query::Probe(ours), MAC, false),
+            (Query::Probe(other), neighbour, false),
+            (lookup(gateway, other), neighbour, true),
+            (lookup(other, ours), neighbour, false),
+        ] {
+            assert_eq!(passes(&filter, &query.encode(from)), wakes, "{query:?} from {from}");
+        }
+        assert!(!passes(&filter, &reply()), "no ARP");
+        assert!(!passes(&claims(&Listening::default(), MAC), &Query::Probe(ours).encode(neighbour)));
     }
 
     #[test]

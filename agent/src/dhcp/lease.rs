@@ -1,14 +1,14 @@
 //! A lease: what an ACK gives, checked before it is believed, and how long each part of it lasts.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use dhcproto::v4::OptionCode;
 use ipnet::Ipv4Net;
-use landfall_api::{HostName, MacAddr};
+use landfall_api::{HostName, MacAddr, Mtu, Octets};
 use rand::Rng;
 use thiserror::Error;
 
-use super::{message::Reply, retransmit::spread};
+use super::{identity::Identity, message::Reply, retransmit::spread};
 use crate::clock::Instant;
 
 /// However short a lease is, a server is not asked to extend it more often.
@@ -55,10 +55,16 @@ pub struct Lease {
     pub domain: Option<HostName>,
     /// The MTU in octets, if the server knows a sensible one.
     pub mtu: Option<u32>,
-    /// The server's identifier.
-    pub server: Ipv4Addr,
+    /// The values of the options that the spec asks for.
+    pub options: BTreeMap<landfall_api::OptionCode, Octets>,
+    /// The server's identifier, if it has told one.
+    pub server: Option<Ipv4Addr>,
     /// Where frames to that server go: whoever sent the ACK, the server or the router or relay before it.
     pub server_mac: MacAddr,
+    /// The client identifier that it was given to; the same one is needed to keep it.
+    pub client_id: Option<Octets>,
+    /// The gateway's MAC address, once it is known.
+    pub gateway_mac: Option<MacAddr>,
     /// When its REQUEST was sent; all times count from then.
     pub requested: Instant,
     /// How long it lasts.
@@ -80,44 +86,91 @@ pub enum Unusable {
     /// It came later than it lasts.
     #[error("the lease is over already")]
     Over,
-    /// No server identifier.
-    #[error("the server does not say who it is")]
-    Server,
+    /// An address of this host, or one that the forwards lead to.
+    #[error("the address is in use on this host already")]
+    Taken,
+}
+
+/// What a reply is the answer to.
+pub struct Asked<'a> {
+    /// Who asked.
+    pub identity: &'a Identity,
+    /// As whom.
+    pub client_id: Option<&'a Octets>,
+    /// When: the lease runs from then.
+    pub requested: Instant,
 }
 
 impl Lease {
-    /// Reads the lease of an ACK (or looks at that of an OFFER), which was requested at `requested` and came from
-    /// `server_mac`. The randomness keeps clones from renewing in step.
+    /// Reads the lease of an ACK (or looks at that of an OFFER), which was requested at `requested` by `client_id` and came
+    /// from `server_mac`. The randomness keeps clones from renewing in step.
     ///
     /// # Errors
     /// If it cannot be used.
     pub fn from_reply(
         reply: &Reply,
         server_mac: MacAddr,
-        requested: Instant,
+        asked: &Asked<'_>,
         rng: &mut dyn Rng,
     ) -> Result<Self, Unusable> {
-        let server = reply.server().ok_or(Unusable::Server)?;
+        let settings = &asked.identity.settings;
         let address = Ipv4Net::new(reply.yiaddr, prefix(reply)?).map_err(|_| Unusable::Mask)?;
         let (routers, routes) = match reply.options.classless_routes() {
             Some(routes) => (Vec::new(), routes),
             None => (reply.options.addresses(OptionCode::Router), Vec::new()),
         };
-        if !is_for_a_host(address) || routers.contains(&address.addr()) || server == address.addr() {
-            return Err(Unusable::Address);
-        }
-        Ok(Self {
+        let lease = Self {
             address,
             routers: routers.into_iter().filter(|router| is_host(*router)).collect(),
             routes: routes.into_iter().filter(|route| is_route(*route, address.addr())).collect(),
             dns: reply.options.addresses(OptionCode::DomainNameServer),
             domain: domain(reply),
-            mtu: mtu(reply),
-            server,
+            mtu: mtu(reply).filter(|_| settings.mtu == Mtu::Accept),
+            options: asked_for(reply, asked.identity),
+            server: reply.server(),
             server_mac,
-            requested,
-            time: time(reply, rng)?,
-        })
+            client_id: asked.client_id.cloned(),
+            gateway_mac: None,
+            requested: asked.requested,
+            time: time(reply, settings.assume_lease_time, rng)?,
+        };
+        lease.check(asked.identity)?;
+        Ok(lease)
+    }
+
+    /// Whether the address is one that we can have, and nobody's here.
+    pub(super) fn check(&self, identity: &Identity) -> Result<(), Unusable> {
+        let address = self.address.addr();
+        let is_router = self.routers.contains(&address) || self.server == Some(address);
+        if !is_for_a_host(self.address) || is_router {
+            Err(Unusable::Address)
+        } else if identity.taken.contains(&address) {
+            Err(Unusable::Taken)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The router that most packets go to.
+    pub fn gateway(&self) -> Option<Ipv4Addr> {
+        let default = self.routes.iter().find(|(to, by)| to.prefix_len() == 0 && !by.is_unspecified());
+        default.map(|(_, by)| *by).or_else(|| self.routers.first().copied())
+    }
+
+    /// With what is known of the one that it takes the place of.
+    pub(super) fn inherit(self, old: &Self) -> Self {
+        let gateway_mac = old.gateway_mac.filter(|_| old.gateway() == self.gateway());
+        Self { gateway_mac, ..self }
+    }
+
+    /// Whether a lease from before can have been this client's.
+    pub(super) fn can_be_of(&self, identity: &Identity) -> bool {
+        identity.may_have(self.client_id.as_ref()) && self.check(identity).is_ok()
+    }
+
+    /// Whether its time is over.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.expiry().is_some_and(|expiry| expiry <= now)
     }
 
     /// When to ask its server for more.
@@ -149,9 +202,10 @@ impl Lease {
 }
 
 /// The time of a lease, with the server's T1 and T2 where they make sense, and the RFC's where they do not.
-fn time(reply: &Reply, rng: &mut dyn Rng) -> Result<LeaseTime, Unusable> {
-    let seconds = match reply.options.number(OptionCode::AddressLeaseTime) {
-        None | Some(0) => return Err(Unusable::Time),
+fn time(reply: &Reply, assumed: Option<u32>, rng: &mut dyn Rng) -> Result<LeaseTime, Unusable> {
+    let told = reply.options.number(OptionCode::AddressLeaseTime).filter(|seconds| *seconds > 0);
+    let seconds = match told.or(assumed) {
+        None => return Err(Unusable::Time),
         Some(u32::MAX) => return Ok(LeaseTime::Infinite),
         Some(seconds) => seconds,
     };
@@ -166,6 +220,15 @@ fn time(reply: &Reply, rng: &mut dyn Rng) -> Result<LeaseTime, Unusable> {
     let t1 = spread(t1, 0.95..1.0, rng).max(SHORTEST_CYCLE);
     let t2 = if t1 < t2 { t2 } else { lease.mul_f64(T2).max(t1) };
     Ok(LeaseTime::Finite { lease, t1, t2 })
+}
+
+/// What came of the options that the spec asks for.
+fn asked_for(reply: &Reply, identity: &Identity) -> BTreeMap<landfall_api::OptionCode, Octets> {
+    let value = |code: &landfall_api::OptionCode| {
+        let value = reply.options.raw(code.number().into())?.to_vec();
+        Some((*code, value.try_into().ok()?))
+    };
+    identity.settings.ask.iter().filter_map(value).collect()
 }
 
 /// Some servers end it as a C string, some as a rooted name.

@@ -1,17 +1,18 @@
 //! The BOOTP message on the wire (RFC 2131, section 2): written in a fixed order, read within its bounds.
 
-use std::net::Ipv4Addr;
+use std::{iter, net::Ipv4Addr};
 
 use dhcproto::v4::{DhcpOption, MessageType, OptionCode};
 use dhcproto::{Encodable as _, Encoder};
-use landfall_api::MacAddr;
+use landfall_api::{MacAddr, Octets};
 use thiserror::Error;
 
 use super::{lease::Unusable, options::Options};
 
 const BOOTREQUEST: u8 = 1;
 const BOOTREPLY: u8 = 2;
-const ETHERNET: u8 = 1;
+/// The hardware type, in headers and in identifiers.
+pub(super) const ETHERNET: u8 = 1;
 const MAC_LENGTH: u8 = 6;
 const BROADCAST_FLAG: u16 = 0x8000;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
@@ -80,12 +81,18 @@ pub enum Ignored {
     /// Not what this state waits for.
     #[error("not expected now")]
     Unexpected,
+    /// From a server that the spec does not list.
+    #[error("from a server that the spec does not list")]
+    Forbidden,
     /// Not from the server that was chosen.
     #[error("from a server that was not asked")]
     OtherServer,
     /// Not for the address that was offered.
     #[error("for another address than the one offered")]
     OtherAddress,
+    /// An offer that is kept until a better one has had its time.
+    #[error("kept for a moment, in case a better one comes")]
+    Kept,
     /// A lease that cannot be used.
     #[error("not usable: {0}")]
     Unusable(Unusable),
@@ -110,10 +117,13 @@ impl Reply {
         }
         let options = Options::gather(options, &header[108..236], &header[44..108]);
         let kind = options.octet(OptionCode::MessageType).and_then(Kind::of).ok_or(Ignored::OtherKind)?;
-        if options.raw(OptionCode::ClientIdentifier).is_some_and(|id| id != client_id(mac)) {
-            return Err(Ignored::OtherClient);
-        }
         Ok(Self { kind, xid: u32::from_be_bytes(field(4)), yiaddr: field(16).into(), options })
+    }
+
+    /// Whether it gives a lease in answer to a DISCOVER (RFC 4039).
+    pub(super) fn is_committed(&self) -> bool {
+        // The option has no value, so that only its being there can be asked for.
+        self.options.contains(OptionCode::RapidCommit)
     }
 
     /// The server's identifier (option 54), if it is an address that a message can be sent to.
@@ -141,8 +151,10 @@ pub struct Request {
     pub reply: ReplyBy,
     /// The address that the client has, if any.
     pub ciaddr: Ipv4Addr,
-    /// The client's hardware address, from which its identifier is made.
+    /// The client's hardware address.
     pub mac: MacAddr,
+    /// The client's identifier, if it gives one.
+    pub client_id: Option<Octets>,
     /// The other options, in this order; type and client identifier come before them.
     pub options: Vec<DhcpOption>,
 }
@@ -172,9 +184,9 @@ impl Request {
         bytes.extend(self.mac.0);
         bytes.resize(236, 0);
         bytes.extend(COOKIE);
-        let first =
-            [DhcpOption::MessageType(self.kind), DhcpOption::ClientIdentifier(client_id(self.mac).to_vec())];
-        for option in first.iter().chain(&self.options).chain([&DhcpOption::End]) {
+        let kind = DhcpOption::MessageType(self.kind);
+        let id = self.client_id.as_ref().map(|id| DhcpOption::ClientIdentifier(id.as_slice().to_vec()));
+        for option in iter::once(&kind).chain(&id).chain(&self.options).chain([&DhcpOption::End]) {
             let mut octets = Vec::new();
             option.encode(&mut Encoder::new(&mut octets)).expect("our options are short");
             bytes.extend(octets);
@@ -182,10 +194,4 @@ impl Request {
         bytes.resize(bytes.len().max(SHORTEST), 0);
         bytes
     }
-}
-
-/// The hardware type and the MAC address: the form that most servers' reservations match (RFC 2132, section 9.14).
-fn client_id(mac: MacAddr) -> [u8; 7] {
-    let [a, b, c, d, e, f] = mac.0;
-    [ETHERNET, a, b, c, d, e, f]
 }

@@ -64,6 +64,11 @@ impl Options {
         }
     }
 
+    /// Whether the option is there, whatever it says.
+    pub fn contains(&self, code: OptionCode) -> bool {
+        self.0.contains_key(&u8::from(code))
+    }
+
     /// The value as it came, if the option is there and says anything.
     pub fn raw(&self, code: OptionCode) -> Option<&[u8]> {
         self.0.get(&u8::from(code)).map(Vec::as_slice).filter(|value| !value.is_empty())

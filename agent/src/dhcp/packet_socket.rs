@@ -18,12 +18,23 @@ use super::frame::Checksum;
 #[repr(align(8))]
 struct Control([u8; 64]);
 
-/// Binds `socket` to IPv4 frames of the interface with `index`.
-pub(super) fn bind(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+/// What a packet socket receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Ipv4,
+    Arp,
+}
+
+/// Binds `socket` to frames of that protocol on the interface with `index`.
+pub(super) fn bind(socket: BorrowedFd<'_>, protocol: Protocol, index: u32) -> io::Result<()> {
+    let protocol: u16 = match protocol {
+        Protocol::Ipv4 => libc::ETH_P_IP as u16,
+        Protocol::Arp => libc::ETH_P_ARP as u16,
+    };
     // SAFETY: all zeros is a valid sockaddr_ll.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = (libc::ETH_P_IP as u16).to_be();
+    address.sll_protocol = protocol.to_be();
     address.sll_ifindex = index.try_into().map_err(io::Error::other)?;
     let length = size_of::<libc::sockaddr_ll>() as u32;
     // SAFETY: the pointer and the length are those of `address`, which outlives the call.

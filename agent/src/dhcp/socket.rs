@@ -7,20 +7,25 @@ use std::{
 };
 
 use landfall_api::{InterfaceName, MacAddr};
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockFilter, Type};
 use thiserror::Error;
 use tracing::debug;
 
 use super::{
+    arp::{self, Query},
     bpf,
-    frame::{self, CLIENT_PORT, SERVER_PORT},
+    client::{Event, Listening},
+    frame::{self, CLIENT_PORT, Checksum, FrameError, SERVER_PORT},
     message::Reply,
-    packet_socket,
+    packet_socket::{self, Protocol as Receives},
 };
 use crate::polled::Polled;
 
 /// The longest frame: a server may not send a longer message than we said we take, but who knows.
 const LONGEST_FRAME: usize = 1 << 16;
+
+/// ARP is 42 octets; what follows is padding.
+const LONGEST_CLAIM: usize = 64;
 
 /// A message to send, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +60,6 @@ pub enum Delivery {
     },
 }
 
-/// A server's message, and the MAC address it came from.
-pub type Received = (Reply, MacAddr);
-
 /// Why the client cannot talk.
 #[derive(Debug, Error)]
 pub enum SocketError {
@@ -76,6 +78,8 @@ pub enum SocketError {
 pub struct Socket {
     mac: MacAddr,
     packet: Polled<socket2::Socket>,
+    arp: Polled<socket2::Socket>,
+    listening: Listening,
     /// Keeps the kernel from answering servers with `port unreachable`, and sends what the kernel is to route; what it
     /// receives is dropped, because the packet socket receives it too.
     udp: socket2::Socket,
@@ -88,28 +92,56 @@ impl Socket {
     /// # Errors
     /// If a capability is missing, or the port is taken.
     pub fn open(name: &InterfaceName, index: u32, mac: MacAddr) -> Result<Self, SocketError> {
-        let packet = packet(index, mac).map_err(|error| SocketError::Packet(name.clone(), error))?;
+        let refused = |error| SocketError::Packet(name.clone(), error);
+        let packet = packet(Receives::Ipv4, &bpf::replies_for(mac), index).map_err(refused)?;
+        let arp = packet_for_arp(mac, index).map_err(refused)?;
         let udp = udp(name).map_err(|error| SocketError::Port(name.clone(), error))?;
-        Ok(Self { mac, packet, udp, buffer: vec![0; LONGEST_FRAME] })
+        let listening = Listening::default();
+        Ok(Self { mac, packet, arp, listening, udp, buffer: vec![0; LONGEST_FRAME] })
     }
 
-    /// Waits for the next message for us. Cancel-safe.
+    /// Waits for the next thing to hear. Cancel-safe.
     ///
     /// # Errors
     /// If the interface is gone or down.
-    pub async fn receive(&mut self) -> io::Result<Received> {
+    pub async fn receive(&mut self) -> io::Result<Event> {
+        let mut claim = [0; LONGEST_CLAIM];
         loop {
             let buffer = &mut self.buffer;
-            let (length, checksum) =
-                self.packet.read(|socket| packet_socket::receive(socket.as_fd(), buffer)).await?;
-            match frame::decode(&self.buffer[..length], checksum) {
-                Ok((message, from)) => match Reply::decode(message, self.mac) {
-                    Ok(reply) => return Ok((reply, from)),
-                    Err(why) => debug!(%why, %from, "ignored a message"),
-                },
+            let heard = tokio::select! {
+                received = self.packet.read(|socket| packet_socket::receive(socket.as_fd(), buffer)) => {
+                    let (length, checksum) = received?;
+                    message(&self.buffer[..length], checksum, self.mac)
+                }
+                received = self.arp.read(|socket| packet_socket::receive(socket.as_fd(), &mut claim)) => {
+                    arp::decode(&claim[..received?.0]).map(Event::Heard)
+                }
+            };
+            match heard {
+                Ok(event) => return Ok(event),
                 Err(why) => debug!(%why, "ignored a frame"),
             }
         }
+    }
+
+    /// Listens to that by ARP from now on, and to nothing else.
+    ///
+    /// # Errors
+    /// If the kernel refuses the filter.
+    pub fn listen(&mut self, listening: Listening) -> io::Result<()> {
+        if self.listening != listening {
+            self.arp.get().attach_filter(&bpf::claims(&listening, self.mac))?;
+            self.listening = listening;
+        }
+        Ok(())
+    }
+
+    /// Says something by ARP, or loses it.
+    ///
+    /// # Errors
+    /// What the kernel says; worth a line in the log.
+    pub fn ask(&self, query: Query) -> io::Result<()> {
+        self.arp.get().send(&query.encode(self.mac)).map(drop)
     }
 
     /// Sends a message, or loses it: the client says it again anyway.
@@ -132,15 +164,28 @@ impl Socket {
     }
 }
 
+/// What a frame says, if it is for us.
+fn message(frame: &[u8], checksum: Checksum, mac: MacAddr) -> Result<Event, FrameError> {
+    let (message, from) = frame::decode(frame, checksum)?;
+    Ok(match Reply::decode(message, mac) {
+        Ok(reply) => Event::Received(reply, from),
+        Err(why) => Event::Garbage(why),
+    })
+}
+
 /// Opened for no protocol and filtered before it is bound, it never holds a frame that the filter would have dropped; and
 /// binding then costs no grace period of the kernel.
-fn packet(index: u32, mac: MacAddr) -> io::Result<Polled<socket2::Socket>> {
+fn packet(receives: Receives, filter: &[SockFilter], index: u32) -> io::Result<Polled<socket2::Socket>> {
     let socket = socket2::Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
-    socket.attach_filter(&bpf::replies_for(mac))?;
+    socket.attach_filter(filter)?;
     packet_socket::enable_auxdata(socket.as_fd())?;
-    packet_socket::bind(socket.as_fd(), index)?;
+    packet_socket::bind(socket.as_fd(), receives, index)?;
     socket.set_nonblocking(true)?;
     Polled::new(socket)
+}
+
+fn packet_for_arp(mac: MacAddr, index: u32) -> io::Result<Polled<socket2::Socket>> {
+    packet(Receives::Arp, &bpf::claims(&Listening::default(), mac), index)
 }
 
 fn udp(name: &InterfaceName) -> io::Result<socket2::Socket> {

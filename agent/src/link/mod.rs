@@ -29,6 +29,15 @@ pub struct Link {
     pub carrier: Carrier,
 }
 
+/// What else there is beside the uplink.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// The MAC addresses of the other interfaces.
+    pub macs: Vec<MacAddr>,
+    /// Their IPv4 addresses.
+    pub addresses: Vec<Ipv4Net>,
+}
+
 /// Whether frames can pass (`IFF_UP` and `IFF_LOWER_UP`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {

@@ -1,7 +1,7 @@
 //! Watches one interface by name, through the kernel's own messages: nothing is polled.
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use landfall_api::{InterfaceName, MacAddr};
+use landfall_api::{InterfaceName, MacAddr, Seen};
 use rtnetlink::packet_route::{
     AddressFamily, RouteNetlinkMessage,
     link::{LinkAttribute, LinkFlags, LinkMessage},
@@ -13,7 +13,7 @@ use rtnetlink::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Attempt as _, Carrier, Link, LinkError, errno};
+use super::{Attempt as _, Carrier, Link, LinkError, Neighbours, address::subnet, errno};
 
 type Messages = Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Unpin>;
 
@@ -97,6 +97,39 @@ impl Links {
         self.handle.link().set(down).execute().await.attempt(&self.name, || "bring down the link".into())
     }
 
+    /// What the interface has received since it was made.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn seen(&self, link: &Link) -> Result<Seen, LinkError> {
+        let mut links = self.handle.link().get().match_index(link.index).execute();
+        let message =
+            links.try_next().await.attempt(&self.name, || "count what came over the link".into())?;
+        Ok(message.as_ref().map(to_seen).unwrap_or_default())
+    }
+
+    /// What there is beside the uplink.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn neighbours(&self, link: &Link) -> Result<Neighbours, LinkError> {
+        let links: Vec<LinkMessage> = self
+            .handle
+            .link()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .attempt(&self.name, || "list the links".into())?;
+        let others = links.iter().filter(|other| other.header.index != link.index);
+        let addresses = self.addresses().await?;
+        let addresses = addresses.iter().filter(|address| address.header.index != link.index);
+        Ok(Neighbours {
+            macs: others.filter_map(to_link).map(|other| other.mac).collect(),
+            addresses: addresses.filter_map(subnet).collect(),
+        })
+    }
+
     /// Asks what the interface is, unless that is known.
     async fn look(&mut self) -> Result<(), LinkError> {
         if matches!(self.knowledge, Knowledge::Current) {
@@ -146,6 +179,15 @@ fn is_called(message: &LinkMessage, name: &InterfaceName) -> bool {
         .attributes
         .iter()
         .any(|attribute| matches!(attribute, LinkAttribute::IfName(is) if is == name.as_str()))
+}
+
+fn to_seen(message: &LinkMessage) -> Seen {
+    let statistics = message.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::Stats64(statistics) = attribute { Some(statistics) } else { None }
+    });
+    statistics
+        .map(|counts| Seen { frames: counts.rx_packets, multicast: counts.multicast })
+        .unwrap_or_default()
 }
 
 /// The link of a message, if it is of the kind that has a MAC address.

@@ -5,20 +5,30 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use landfall_agent::{
     clock::Instant,
-    dhcp::{Action, Client, Context, Delivery, Event, Identity, Ignored, Lease, Reply, Transmission},
+    dhcp::{
+        Action, Audience, Claim, Client, Context, Delivery, Event, Identity, Ignored, Lease, Query, Reply,
+        Transmission,
+    },
 };
-use landfall_api::{LostReason, MacAddr, Search};
+use landfall_api::{ConflictDetection, Dhcp, LostReason, MacAddr, Search};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 pub const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x50]);
 pub const SERVER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const OTHER_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+/// Another interface of the same host.
+pub const OTHER_INTERFACE: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x51]);
+/// A host that is in the way.
+pub const NEIGHBOUR: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x99]);
+/// Where the forwards lead.
+pub const TARGET: Ipv4Addr = Ipv4Addr::new(172, 17, 0, 2);
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 50);
 pub const LEASE: u32 = 3600;
 
 pub const DISCOVER: u8 = 1;
 pub const REQUEST: u8 = 3;
+pub const DECLINE: u8 = 4;
 pub const RELEASE: u8 = 7;
 
 /// More than any test needs, so that a client that goes wrong fails a test instead of hanging it.
@@ -33,19 +43,50 @@ pub struct Host {
 }
 
 impl Host {
-    /// A client on a link that is not up yet.
+    /// A client on a link that is not up yet, which does not look for conflicts.
     pub fn new(seed: u64) -> Self {
-        let identity = Identity { mac: MAC, hostname: "web".parse().ok(), mtu: 1500 };
-        // A host that has been up for a while, so that nothing is measured from zero by chance.
-        let now = Instant::BOOT + Duration::from_secs(1000);
-        Self { client: Client::new(identity), now, waits: 0, rng: StdRng::seed_from_u64(seed) }
+        Self::with(seed, settings(), None)
+    }
+
+    /// A client with these settings, and a lease from before.
+    pub fn with(seed: u64, settings: Dhcp, saved: Option<Lease>) -> Self {
+        let identity = Identity {
+            mac: MAC,
+            mtu: 1500,
+            settings,
+            other_macs: vec![OTHER_INTERFACE],
+            taken: vec![TARGET],
+        };
+        let rng = StdRng::seed_from_u64(seed);
+        Self { client: Client::new(identity, saved), now: Self::begin(), waits: 0, rng }
+    }
+
+    /// A host that has been up for a while, so that nothing is measured from zero by chance.
+    pub fn begin() -> Instant {
+        Instant::BOOT + Duration::from_secs(1000)
     }
 
     /// A client that has just sent this DISCOVER.
     pub fn selecting() -> (Self, Sent) {
-        let mut host = Self::new(0);
+        Self::selecting_with(settings())
+    }
+
+    /// A client with these settings that has just sent this DISCOVER.
+    pub fn selecting_with(settings: Dhcp) -> (Self, Sent) {
+        let mut host = Self::with(0, settings, None);
         let discover = only_sent(&host.step(Event::LinkUp));
         (host, discover)
+    }
+
+    /// A client with these settings that was granted the usual lease.
+    pub fn bound_with(settings: Dhcp) -> (Self, Vec<Action>) {
+        let (mut host, discover) = Self::selecting_with(settings);
+        let request = only_sent(&host.hear(&Answer::offer(&discover)));
+        let mut actions = host.hear(&Answer::ack(&request));
+        while host.client.lease().is_none() {
+            actions = host.wait();
+        }
+        (host, actions)
     }
 
     /// A client that has just sent this REQUEST for the usual offer.
@@ -59,7 +100,7 @@ impl Host {
     pub fn bound(change: impl FnOnce(Answer) -> Answer) -> Self {
         let (mut host, request) = Self::requesting();
         let actions = host.hear(&change(Answer::ack(&request)));
-        assert!(matches!(actions[..], [Action::Granted(_)]), "{actions:?}");
+        assert!(matches!(actions[..], [Action::Granted(_), ..]), "{actions:?}");
         host
     }
 
@@ -98,12 +139,30 @@ impl Host {
         self.now = self.now + time;
     }
 
-    /// Takes a reply as the socket would: what it ignores is ignored here.
+    /// Takes a reply as the socket would.
     pub fn hear(&mut self, answer: &Answer) -> Vec<Action> {
         match Reply::decode(&answer.bytes(), MAC) {
             Ok(reply) => self.step(Event::Received(reply, answer.from)),
-            Err(why) => vec![Action::Ignore(why)],
+            Err(why) => self.step(Event::Garbage(why)),
         }
+    }
+
+    /// Takes a claim, if the client listens to such.
+    pub fn overhear(&mut self, claim: Claim) -> Vec<Action> {
+        let listening = self.client.listening();
+        let is_heard = listening.speakers.contains(&claim.address)
+            || claim.address.is_unspecified() && listening.targets.contains(&claim.target);
+        if is_heard { self.step(Event::Heard(claim)) } else { Vec::new() }
+    }
+
+    /// Lets time pass until then, and everything happen that is due.
+    pub fn pass_until(&mut self, end: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        while self.client.deadline().is_some_and(|deadline| deadline <= end) {
+            actions.extend(self.wait());
+        }
+        self.now = end;
+        actions
     }
 
     /// Asserts that a reply is ignored for this reason, and changes nothing.
@@ -282,6 +341,11 @@ pub fn sent(actions: &[Action]) -> Vec<Sent> {
         | Action::Extended(_)
         | Action::Lost(..)
         | Action::Released(_)
+        | Action::Ask(_)
+        | Action::Remember(_)
+        | Action::Declined(..)
+        | Action::LinkLocal(_)
+        | Action::GaveUp(_)
         | Action::Searching(_)
         | Action::Ignore(_) => None,
     };
@@ -294,6 +358,24 @@ pub fn only_sent(actions: &[Action]) -> Sent {
         [message] => message.clone(),
         messages => panic!("one message expected, not {}: {actions:?}", messages.len()),
     }
+}
+
+/// What is said by ARP among the actions.
+pub fn asked(actions: &[Action]) -> Vec<Query> {
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Ask(query) = action { Some(*query) } else { None })
+        .collect()
+}
+
+/// What `from` says when it has `address` and looks for `target`: everybody hears it.
+pub fn claim(from: MacAddr, address: Ipv4Addr, target: Ipv4Addr) -> Claim {
+    Claim { mac: from, address, target, from, audience: Audience::Everybody }
+}
+
+/// The settings of most tests: conflict detection has its own.
+pub fn settings() -> Dhcp {
+    Dhcp { hostname: "web".parse().ok(), conflict_detection: ConflictDetection::Off, ..Dhcp::default() }
 }
 
 /// What the actions say of the search.

@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 
 use dhcproto::v4::{DhcpOption, MessageType};
 use landfall_agent::clock::Instant;
-use landfall_agent::dhcp::{Checksum, Lease, Options, Reply, ReplyBy, Request, decode_frame, encode_frame};
+use landfall_agent::dhcp::{
+    Asked, Checksum, Identity, Lease, Options, Reply, ReplyBy, Request, decode_frame, encode_frame,
+};
+use landfall_api::{Dhcp, Mtu};
 use proptest::{collection::vec, prelude::*};
 use rand::{SeedableRng as _, rngs::StdRng};
 
@@ -43,8 +46,11 @@ proptest! {
     #[test]
     fn z_01_any_options_are_a_lease_or_unusable(header in vec(any::<u8>(), 202), options in options()) {
         let mut rng = StdRng::seed_from_u64(1);
+        let settings = Dhcp { mtu: Mtu::Accept, ..settings() };
+        let identity = Identity { mac: MAC, mtu: 1500, settings, other_macs: Vec::new(), taken: Vec::new() };
+        let asked = Asked { identity: &identity, client_id: None, requested: Instant::BOOT };
         if let Ok(reply) = Reply::decode(&reply(&header, &options), MAC)
-            && let Ok(lease) = Lease::from_reply(&reply, SERVER_MAC, Instant::BOOT, &mut rng)
+            && let Ok(lease) = Lease::from_reply(&reply, SERVER_MAC, &asked, &mut rng)
         {
             let address = lease.address.addr();
             prop_assert!(!address.is_loopback() && !address.is_multicast() && !address.is_unspecified());
@@ -100,7 +106,7 @@ proptest! {
         let ciaddr = Ipv4Addr::from(ciaddr);
         let options = vec![DhcpOption::Hostname(name.clone())];
         let (kind, reply) = (MessageType::Request, ReplyBy::Broadcast);
-        let octets = Request { kind, xid, secs, reply, ciaddr, mac: MAC, options }.encode();
+        let octets = Request { kind, xid, secs, reply, ciaddr, mac: MAC, client_id: None, options }.encode();
         let read = v4::Message::decode(&mut Decoder::new(&octets)).expect("a message");
         prop_assert_eq!((read.xid(), read.secs(), read.ciaddr()), (xid, secs, ciaddr));
         prop_assert_eq!(read.chaddr(), &MAC.0[..]);

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use landfall_agent::dhcp::{Ignored, Kind, Lease, Options, Reply, Unusable};
-use landfall_api::MacAddr;
+use landfall_api::{Dhcp, MacAddr, Mtu};
 
 use crate::bench::*;
 
@@ -60,10 +60,19 @@ fn h_08_only_offers_acks_and_naks_are_taken() {
 
 #[test]
 fn c_06_a_reply_for_another_client_identifier_is_dropped() {
-    assert!(decoded(&offer().with(61, [1, 2, 0, 0, 0, 0, 0x50])).is_ok());
-    assert!(decoded(&offer()).is_ok());
-    assert_eq!(decoded(&offer().with(61, [1, 2, 0, 0, 0, 0, 0x51])), Err(Ignored::OtherClient));
-    assert_eq!(decoded(&offer().with(61, *b"somebody else")), Err(Ignored::OtherClient));
+    for (id, is_ours) in
+        [(&[1, 2, 0, 0, 0, 0, 0x50][..], true), (&[1, 2, 0, 0, 0, 0, 0x51], false), (b"other", false)]
+    {
+        let (mut host, discover) = Host::selecting();
+        let offer = Answer::offer(&discover).with(61, id);
+        if is_ours {
+            assert_eq!(only_sent(&host.hear(&offer)).kind(), REQUEST);
+        } else {
+            host.ignores(&offer, Ignored::OtherClient);
+        }
+    }
+    let (mut host, renew) = Host::renewing();
+    host.ignores(&Answer::nak(&renew).with(61, *b"other"), Ignored::OtherClient);
 }
 
 #[test]
@@ -333,8 +342,13 @@ fn c_13_an_mtu_is_at_least_576_or_none() {
         (&[220], None),
         (&[0, 0, 5, 220], None),
     ] {
-        assert_eq!(lease(|ack| ack.with(26, given)).mtu, expected, "{given:?}");
+        let settings = Dhcp { mtu: Mtu::Accept, ..settings() };
+        let (mut host, discover) = Host::selecting_with(settings);
+        let request = only_sent(&host.hear(&Answer::offer(&discover)));
+        host.hear(&Answer::ack(&request).with(26, given));
+        assert_eq!(host.lease().mtu, expected, "{given:?}");
     }
+    assert_eq!(lease(|ack| ack.with(26, [5, 0])).mtu, None, "not wanted");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, net::Ipv4Addr};
 
 use landfall_agent::dhcp::{Action, Client, Delivery, Event, Identity, Transmission, encode_frame};
-use landfall_api::MacAddr;
+use landfall_api::{Dhcp, MacAddr};
 
 use crate::bench::*;
 
@@ -41,7 +41,7 @@ fn c_01_the_options_come_in_one_order() {
         let found = every_message().into_iter().find(|(other, _)| *other == name);
         found.expect("a message of that name").1.codes()
     };
-    assert_eq!(codes("discover"), [53, 61, 55, 57, 12]);
+    assert_eq!(codes("discover"), [53, 61, 55, 57, 12, 80]);
     assert_eq!(codes("request"), [53, 61, 50, 54, 55, 57, 12]);
     assert_eq!(codes("renew"), [53, 61, 55, 57, 12]);
     assert_eq!(codes("rebind"), [53, 61, 55, 57, 12]);
@@ -52,11 +52,9 @@ fn c_01_the_options_come_in_one_order() {
 fn c_01_the_longest_host_name_fits_into_what_every_server_takes() {
     let label = "a".repeat(63);
     let name = [&label[..], &label, &label, &label[..61]].join(".");
-    let identity = Identity { mac: MAC, hostname: name.parse().ok(), mtu: u16::MAX };
-    assert!(identity.hostname.is_some());
-    let mut host = Host::new(0);
-    host.client = Client::new(identity);
-    host.step(Event::LinkUp);
+    let settings = Dhcp { hostname: name.parse().ok(), ..settings() };
+    assert_eq!((settings.hostname.is_some(), settings.check()), (true, Ok(())));
+    let (mut host, _) = Host::selecting_with(settings);
     let discover = only_sent(&host.wait());
     let request = only_sent(&host.hear(&Answer::offer(&discover)));
     assert_eq!(request.option(12), Some(name.as_bytes()));
@@ -149,7 +147,9 @@ fn c_07_the_parameter_list_asks_for_classless_routes_before_routers() {
 fn c_08_option_57_is_the_mtu_but_never_below_576() {
     for (mtu, expected) in [(0, 576), (576, 576), (1500, 1500), (9000, 9000)] {
         let mut host = Host::new(0);
-        host.client = Client::new(Identity { mac: MAC, hostname: None, mtu });
+        let settings = Dhcp { hostname: None, ..settings() };
+        let (other_macs, taken) = (Vec::new(), Vec::new());
+        host.client = Client::new(Identity { mac: MAC, mtu, settings, other_macs, taken }, None);
         let discover = only_sent(&host.step(Event::LinkUp));
         assert_eq!(discover.option(57), Some(&u16::to_be_bytes(expected)[..]), "MTU {mtu}");
         assert_eq!(discover.option(12), None);

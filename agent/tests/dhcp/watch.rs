@@ -1,10 +1,10 @@
 //! What must hold whatever happens (Z-03).
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
 
 use landfall_agent::{
     clock::Instant,
-    dhcp::{Action, Delivery, Event, Lease, LeaseTime},
+    dhcp::{Action, Delivery, Event, Lease, LeaseTime, Query},
 };
 
 use crate::bench::*;
@@ -16,6 +16,7 @@ const MOST_IN_A_MINUTE: usize = 70;
 #[derive(Default)]
 pub struct Watch {
     held: Option<Lease>,
+    link_local: Option<Ipv4Addr>,
     link: Link,
     packets: VecDeque<Instant>,
     link_ups: VecDeque<Instant>,
@@ -55,7 +56,7 @@ impl Watch {
             }
             Event::LinkDown => self.link = Link::Down,
             Event::Stop => self.link = Link::Over,
-            Event::Received(..) | Event::Deadline => {}
+            Event::Received(..) | Event::Garbage(_) | Event::Heard(_) | Event::Deadline => {}
         }
     }
 
@@ -73,8 +74,25 @@ impl Watch {
                 self.losses += 1;
             }
             Action::Send(transmission) => self.sent(&Sent::of(transmission), now),
-            Action::Searching(_) | Action::Ignore(_) => {}
+            Action::Remember(lease) => self.held = Some(lease.clone()),
+            Action::Ask(query) => self.asked(query),
+            Action::LinkLocal(address) => self.link_local = *address,
+            Action::GaveUp(_) => self.link = Link::Over,
+            Action::Declined(..) | Action::Searching(_) | Action::Ignore(_) => {}
         }
+    }
+
+    /// Only what is held is claimed.
+    fn asked(&mut self, query: &Query) {
+        let held = self.held.as_ref().map(|lease| lease.address.addr());
+        match query {
+            Query::Announcement(address) => {
+                assert!(held == Some(*address) || self.link_local == Some(*address), "{query:?}");
+            }
+            Query::Lookup { source, .. } => assert_eq!(held, Some(*source)),
+            Query::Probe(_) | Query::Reachability { .. } => {}
+        }
+        assert_ne!(self.link, Link::Over);
     }
 
     fn sent(&mut self, message: &Sent, now: Instant) {
@@ -85,9 +103,16 @@ impl Watch {
         };
         assert_eq!(source, message.ciaddr(), "ciaddr is the address it comes from");
         if let Some(lease) = &self.held {
-            assert_eq!(source, lease.address.addr(), "from the address that is held");
+            let address = lease.address.addr();
             assert!(lease.expiry().is_none_or(|end| now < end), "not after its end");
-            assert_eq!(message.option(50), None);
+            if source.is_unspecified() {
+                let named = (message.address_option(50), message.option(54));
+                assert_eq!(named, (Some(address), None), "INIT-REBOOT asks for the address that is held");
+            } else {
+                assert_eq!((source, message.option(50)), (address, None), "from the address that is held");
+            }
+        } else if message.kind() == RELEASE {
+            // Of a lease that was given, and not used yet.
         } else {
             assert!(source.is_unspecified(), "from no address");
             assert_eq!(self.link, Link::Up, "searching needs a link");
@@ -97,12 +122,14 @@ impl Watch {
     /// Every state has a timer or is terminal, and no timer rings twice at one moment.
     fn check_deadline(&self, event: &Event, host: &Host) {
         let is_for_ever = self.held.as_ref().is_some_and(|lease| lease.time == LeaseTime::Infinite);
+        let deadline = host.client.deadline();
+        // A lease that never ends may be asked about once more, and its address announced.
         let waits = match self.link {
-            Link::Up => !is_for_ever,
-            Link::Down => self.held.is_some() && !is_for_ever,
+            Link::Up | Link::Down if is_for_ever => deadline.is_some(),
+            Link::Up => true,
+            Link::Down => self.held.is_some(),
             Link::Over => false,
         };
-        let deadline = host.client.deadline();
         assert_eq!(deadline.is_some(), waits, "{deadline:?} after {event:?} with {:?}", self.held);
         if *event == Event::Deadline {
             assert!(deadline.is_none_or(|deadline| deadline > host.now), "a timer that would spin");

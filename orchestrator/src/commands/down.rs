@@ -71,6 +71,7 @@ async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
     };
     let name = container_name(target);
     let Some(container) = docker.container(&name).await? else {
+        docker.remove_volume(&name).await?;
         return Ok(format!("{target}: nothing to do, it has no network container\n"));
     };
     if network_container::target(&container) != Some(&**target) {
@@ -78,5 +79,6 @@ async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
     }
     docker.stop(&container.id).await?;
     docker.remove(&container.id).await?;
+    docker.remove_volume(&name).await?;
     Ok(format!("{target}: stopped and removed {name}\n"))
 }

@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use jiff::Timestamp;
-use landfall_api::{Address, Dhcp, Forward, Spec};
+use landfall_api::{Address, Forward, Spec};
 use nix::{sys::signal::Signal, unistd::geteuid};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -30,6 +30,9 @@ use crate::{
     view::{Target, View},
 };
 
+/// The exit code of an agent that found no DHCP server in the time that its spec gives (`docs/report.md`).
+const NO_SERVER: i64 = 4;
+
 /// What is asked for, and what is needed to do it.
 struct Up<'a> {
     args: &'a UpArgs,
@@ -47,6 +50,7 @@ struct Undo {
     lock: Option<Lock>,
     creating: Option<JoinHandle<Result<String, DockerError>>>,
     container: Option<String>,
+    volume: Option<String>,
 }
 
 /// Exposes a target, or finds it exposed as asked.
@@ -149,8 +153,8 @@ impl Up<'_> {
             Some(mac) => mac,
             None => derive_mac(machine_id()?.trim(), &target.name),
         };
-        let hostname = self.args.hostname.clone().or_else(|| derive_hostname(&target.name));
-        Ok(Identity { interface: self.parent.name.to_string(), mac, hostname, network, image })
+        let dhcp = self.args.dhcp.to_dhcp(derive_hostname(&target.name))?;
+        Ok(Identity { interface: self.parent.name.to_string(), mac, dhcp, network, image })
     }
 
     /// Makes the network container and its uplink, and tells its agent what to do.
@@ -168,6 +172,7 @@ impl Up<'_> {
             image: identity.image.clone(),
             network: identity.network.clone(),
             labels: labels(&target.name, identity, spec),
+            volume: name.clone(),
         };
         let id = undo.create(&self.docker, creation).await?;
         let mut conversation = Conversation::new(self.docker.attach(&id).await?, AgentState::default());
@@ -196,7 +201,14 @@ impl Up<'_> {
     ) -> Result<View, Error> {
         let ending = self.patience.limit(conversation.listen(spec, self.progress)).await.transpose()?;
         let container = self.docker.container(id).await?;
+        let code = container.as_ref().and_then(|container| container.exit_code);
         match (ending, container) {
+            // The spec's own patience may end before this command's.
+            (Some(Ending::Silence), Some(container))
+                if !container.is_running() && code == Some(NO_SERVER) =>
+            {
+                Err(self.no_address(conversation))
+            }
             (Some(Ending::Answers), Some(container)) => {
                 if let Some(warning) = &conversation.state.warning {
                     self.progress.note(&format!("warning: {}", printable(warning)));
@@ -208,22 +220,26 @@ impl Up<'_> {
             }
             (Some(Ending::Answers | Ending::Silence), container) => Err(Error::AgentDied {
                 container: container.as_ref().map_or(id, |container| &container.name).to_owned(),
-                code: container.and_then(|container| container.exit_code),
+                code,
                 words: conversation.last_words(),
             }),
-            (None, _) => Err(Error::NoAddress {
-                target: self.args.target.clone(),
-                interface: self.args.interface.clone(),
-                waited: self.patience.wait,
-                noise: conversation.noise(),
-                state: Box::new(conversation.state),
-            }),
+            (None, _) => Err(self.no_address(conversation)),
+        }
+    }
+
+    fn no_address(&self, conversation: Conversation) -> Error {
+        Error::NoAddress {
+            target: self.args.target.clone(),
+            interface: self.args.interface.clone(),
+            waited: self.patience.wait,
+            noise: conversation.noise(),
+            state: Box::new(conversation.state),
         }
     }
 }
 
 fn spec(identity: &Identity, forward: Vec<Forward>) -> Result<Spec, Error> {
-    let dhcp = Address::Dhcp(Dhcp { hostname: identity.hostname.clone() });
+    let dhcp = Address::Dhcp(identity.dhcp.clone());
     let interface = UPLINK.parse().map_err(UplinkError::from)?;
     Spec::new(interface, dhcp, forward)
         .map_err(|(later, earlier)| Error::Overlap { earlier: earlier.to_string(), later: later.to_string() })
@@ -249,6 +265,7 @@ impl Undo {
     /// Makes a container. Once asked for it is waited for, so that an interruption knows what to take back.
     async fn create(&mut self, docker: &Docker, creation: Creation) -> Result<String, Error> {
         let docker = docker.clone();
+        self.volume = Some(creation.volume.clone());
         let creating = self.creating.insert(tokio::spawn(async move { docker.create(creation).await }));
         let created = creating.await;
         self.creating = None;
@@ -266,7 +283,10 @@ impl Undo {
         };
         if let Some(id) = created.or(self.container) {
             progress.step("taking back what was made");
-            for undone in [docker.stop(&id).await, docker.remove(&id).await] {
+            let volume = self.volume.as_deref().unwrap_or_default();
+            for undone in
+                [docker.stop(&id).await, docker.remove(&id).await, docker.remove_volume(volume).await]
+            {
                 if let Err(error) = undone {
                     debug!(%error, "not taken back");
                     progress.note(&format!("{error}"));

@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions,
+};
 
 use super::STOP_WITHIN_SECONDS;
 
@@ -52,7 +55,12 @@ pub struct Creation {
     pub network: String,
     /// Its labels.
     pub labels: HashMap<String, String>,
+    /// The volume that it keeps its lease in; made if it is not there.
+    pub volume: String,
 }
+
+/// Where an agent keeps its lease, as its image says.
+const STATE: &str = "/var/lib/landfall";
 
 /// Docker writes names with a slash.
 pub(super) fn bare(name: &str) -> &str {
@@ -89,7 +97,20 @@ pub(super) fn to_body(creation: Creation) -> ContainerCreateBody {
         ("net.ipv4.conf.all.arp_ignore", "1"),
         ("net.ipv4.conf.all.arp_announce", "2"),
     ];
+    let volume = Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(creation.volume),
+        target: Some(STATE.into()),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(
+                creation.labels.clone().into_iter().filter(|(key, _)| key == "landfall.target").collect(),
+            ),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    };
     let host_config = HostConfig {
+        mounts: Some(vec![volume]),
         network_mode: Some(creation.network),
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: Some(vec!["NET_ADMIN".into(), "NET_RAW".into()]),
