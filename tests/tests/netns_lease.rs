@@ -197,7 +197,7 @@ fn an_idle_agent_sleeps_and_is_small() {
     let lan =
         Lan::with_dnsmasq(&["--dhcp-range=10.99.0.100,10.99.0.200,1h", "--no-ping", "--dhcp-authoritative"]);
     let agent = Agent::on(&lan, &web());
-    agent.ready();
+    let address = agent.ready().address.addr();
     let status = format!("/proc/{}/task", agent.pid());
     let wakeups = || -> u64 {
         let tasks = fs::read_dir(&status).expect("it runs").filter_map(Result::ok);
@@ -211,12 +211,17 @@ fn an_idle_agent_sleeps_and_is_small() {
         });
         counts.sum()
     };
-    // Given other traffic on its LAN, after what it still had to do
+    // Given an agent that has come to rest: it has heard its router, and announced its address a second time
     let neighbour = lan.client();
+    lan.router.run(&["ping", "-q", "-c", "1", &address.to_string()]);
     let mut before = 0;
-    wait_until("it comes to rest", || std::mem::replace(&mut before, wakeups()) == before && before > 0);
+    wait_until("it comes to rest", || {
+        before = wakeups();
+        std::thread::park_timeout(Duration::from_secs(3));
+        wakeups() == before
+    });
     // When the LAN is busy for a while
-    drop(neighbour.command("ping").args(["-q", "-b", "-c", "40", "-i", "0.05", "10.99.0.255"]).output());
+    drop(neighbour.command("ping").args(["-q", "-b", "-c", "40", "-i", "0.05", "-w", "2", "10.99.0.255"]).output());
     // Then it has not woken
     assert_eq!(wakeups(), before);
     let memory = fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("it runs");
