@@ -221,7 +221,8 @@ fn an_idle_agent_sleeps_and_is_small() {
         wakeups() == before
     });
     // When the LAN is busy for a while
-    drop(neighbour.command("ping").args(["-q", "-b", "-c", "40", "-i", "0.05", "-w", "2", "10.99.0.255"]).output());
+    let flood = ["-q", "-b", "-c", "40", "-i", "0.05", "-w", "2", "10.99.0.255"];
+    drop(neighbour.command("ping").args(flood).output());
     // Then it has not woken
     assert_eq!(wakeups(), before);
     let memory = fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("it runs");

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::clock::Instant;
 
-/// How often a lease that is held is asked about after the link came back; then it is kept for the rest of its time.
+/// How often all servers are asked whether a lease that is held still holds; then its own is, as at T1.
 const MOST_QUESTIONS: u32 = 4;
 
 /// A lease in use, and the watch over its address.
@@ -132,11 +132,18 @@ impl Client {
         if held.lease.renewal().is_none_or(|renewal| context.now < renewal) {
             return (State::Bound(held), actions);
         }
-        let is_past_t2 = held.lease.rebinding().is_some_and(|t2| t2 <= context.now);
-        let asking = if is_past_t2 { Asking::AnyServer } else { Asking::ItsServer };
-        let (state, further) = self.ask(Extending::new(held, asking, context), context);
+        let (state, further) = self.renew(held, context);
         actions.extend(further);
         (state, actions)
+    }
+
+    /// RENEWING, or REBINDING if it is late; a lease that never ends needs neither.
+    fn renew(&mut self, held: Held, context: &mut Context<'_>) -> Step {
+        let Some(t2) = held.lease.rebinding() else {
+            return (State::Bound(held), Vec::new());
+        };
+        let asking = if t2 <= context.now { Asking::AnyServer } else { Asking::ItsServer };
+        self.ask(Extending::new(held, asking, context), context)
     }
 
     /// The link has been away: asks whether the lease still holds, and says again whose the address is.
@@ -160,7 +167,7 @@ impl Client {
         } else if extending.dispute == Dispute::Refused {
             self.lose(extending.held.lease, context)
         } else if extending.asking == Asking::Whether && extending.sent == MOST_QUESTIONS {
-            self.hold(extending.held, context)
+            self.renew(extending.held, context)
         } else {
             self.ask(extending, context)
         };

@@ -30,6 +30,8 @@ const IN_USE: &str = "the address is in use";
 #[derive(Debug)]
 pub(super) struct Requesting {
     pub xid: u32,
+    /// When the first DISCOVER was sent: a lease that answers one runs from then.
+    pub began: Instant,
     pub secs: u16,
     pub reply: ReplyBy,
     /// As it was offered.
@@ -163,7 +165,9 @@ impl Client {
             Kind::Ack | Kind::Nak if !is_of_server(offer, reply, from) => Err(Ignored::OtherServer),
             Kind::Ack if reply.yiaddr != offer.address.addr() => Err(Ignored::OtherAddress),
             Kind::Ack => {
-                let (client_id, requested) = (offer.client_id.as_ref(), offer.requested);
+                let client_id = offer.client_id.as_ref();
+                // With rapid commit it may be the answer to a DISCOVER that was given up, come late.
+                let requested = if reply.is_committed() { requesting.began } else { offer.requested };
                 let asked = Asked { identity: &self.identity, client_id, requested };
                 usable(reply, from, &asked, context).map(Answer::Granted)
             }
@@ -198,7 +202,12 @@ impl Client {
             return self.decline(lease, holder, search.clone(), context);
         }
         if lease.is_over(context.now) {
-            return (State::Init { at: lease.next_cycle(), search: search.clone() }, Vec::new());
+            let (at, search) = (lease.next_cycle(), search.clone());
+            return if at <= context.now {
+                self.discover(search, None, context)
+            } else {
+                (State::Init { at, search }, Vec::new())
+            };
         }
         let probe = check.due(context.now, context.rng);
         if check.is_done(context.now) {
@@ -211,8 +220,11 @@ impl Client {
     pub(super) fn bind(&mut self, lease: Lease, context: &mut Context<'_>) -> Step {
         let thoroughness = self.identity.settings.conflict_detection;
         let guard = Guard::new(lease.address.addr(), thoroughness, context.now);
-        let (held, actions) = self.take_up(lease, guard, context);
-        (State::Bound(held), actions)
+        let (held, mut actions) = self.take_up(lease, guard, context);
+        // The probes may have taken longer than T1.
+        let (state, further) = self.hold(held, context);
+        actions.extend(further);
+        (state, actions)
     }
 
     /// Begins to use an address.

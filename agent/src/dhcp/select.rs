@@ -188,13 +188,14 @@ impl Client {
 
     /// Asks for what was offered, and begins to find out whether somebody has it.
     fn take(&mut self, selecting: Selecting, lease: Lease, context: &mut Context<'_>) -> Step {
-        let Selecting { xid, secs, mut search, .. } = selecting;
+        let Selecting { xid, began, secs, mut search, .. } = selecting;
         let reply = search.reply_by(&self.identity);
         search.unanswered = 0;
         let thoroughness = self.identity.settings.conflict_detection;
         let check = Check::new(lease.address.addr(), thoroughness, context.now, context.rng);
         let at = context.now;
-        self.request_further(Requesting { xid, secs, reply, lease, sent: 0, at, check, search }, context)
+        let requesting = Requesting { xid, began, secs, reply, lease, sent: 0, at, check, search };
+        self.request_further(requesting, context)
     }
 
     /// A server has given a lease at once.

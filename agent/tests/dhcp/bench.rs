@@ -50,15 +50,13 @@ impl Host {
 
     /// A client with these settings, and a lease from before.
     pub fn with(seed: u64, settings: Dhcp, saved: Option<Lease>) -> Self {
-        let identity = Identity {
-            mac: MAC,
-            mtu: 1500,
-            settings,
-            other_macs: vec![OTHER_INTERFACE],
-            taken: vec![TARGET],
-        };
         let rng = StdRng::seed_from_u64(seed);
-        Self { client: Client::new(identity, saved), now: Self::begin(), waits: 0, rng }
+        Self { client: Client::new(identity(settings), saved), now: Self::begin(), waits: 0, rng }
+    }
+
+    /// Another process in place of the one that was killed.
+    pub fn restart(&mut self, settings: Dhcp, saved: Option<Lease>) {
+        self.client = Client::new(identity(settings), saved);
     }
 
     /// A host that has been up for a while, so that nothing is measured from zero by chance.
@@ -149,10 +147,14 @@ impl Host {
 
     /// Takes a claim, if the client listens to such.
     pub fn overhear(&mut self, claim: Claim) -> Vec<Action> {
+        if self.is_heard(&claim) { self.step(Event::Heard(claim)) } else { Vec::new() }
+    }
+
+    /// Whether the client listens to such a claim.
+    pub fn is_heard(&self, claim: &Claim) -> bool {
         let listening = self.client.listening();
-        let is_heard = listening.speakers.contains(&claim.address)
-            || claim.address.is_unspecified() && listening.targets.contains(&claim.target);
-        if is_heard { self.step(Event::Heard(claim)) } else { Vec::new() }
+        listening.speakers.contains(&claim.address)
+            || claim.address.is_unspecified() && listening.targets.contains(&claim.target)
     }
 
     /// Lets time pass until then, and everything happen that is due.
@@ -175,6 +177,10 @@ impl Host {
     pub fn lease(&self) -> &Lease {
         self.client.lease().expect("a lease")
     }
+}
+
+fn identity(settings: Dhcp) -> Identity {
+    Identity { mac: MAC, mtu: 1500, settings, other_macs: vec![OTHER_INTERFACE], taken: vec![TARGET] }
 }
 
 /// A client's message, taken apart.

@@ -11,7 +11,7 @@ use crate::{
 /// How long each of many clients waits for its first lease, sorted.
 fn waits(weather: Weather) -> Vec<Duration> {
     let wait = |seed| {
-        let mut world = World::new(seed, weather);
+        let mut world = World::new(seed, weather, settings());
         world.servers = vec![Honest::new(0, 3600)];
         world.servers[0].power_on();
         while world.host.client.lease().is_none() {

@@ -32,6 +32,16 @@ fn c_18_its_time_runs_from_the_first_discover() {
 }
 
 #[test]
+fn c_18_an_ack_to_a_discover_that_comes_after_the_request_runs_from_the_discover() {
+    let (mut host, discover) = Host::selecting();
+    let begin = host.now;
+    host.pass(seconds(1));
+    host.hear(&Answer::offer(&discover));
+    host.hear(&committed(&discover));
+    assert_eq!(host.lease().requested, begin);
+}
+
+#[test]
 fn c_18_an_offer_with_the_option_is_an_offer() {
     let (mut host, discover) = Host::selecting();
     let actions = host.hear(&Answer::offer(&discover).with(RAPID_COMMIT, []));

@@ -145,6 +145,9 @@ fn c_26_silence_leaves_the_address_for_the_rest_of_its_time() {
     let end = host.lease().expiry().expect("an end");
     let actions = host.pass_until(host.now + seconds(60));
     assert!(sent(&actions).iter().all(|message| message.kind() == REQUEST), "{actions:?}");
+    // After four questions to all it is renewed, so that a server that has forgotten it says so.
+    let renewal = sent(&actions).into_iter().nth(4 - 1).expect("a renewal");
+    assert_eq!((renewal.delivery, renewal.ciaddr()), (Delivery::Unicast { to: SERVER }, ADDRESS));
     assert_eq!((lost(&actions), host.lease().expiry()), (None, Some(end)));
 }
 

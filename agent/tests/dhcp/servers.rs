@@ -14,6 +14,8 @@ pub struct Honest {
     pub id: Ipv4Addr,
     pub lease: u32,
     pub is_reliable: bool,
+    /// Whether it commits at once, if it is asked to (RFC 4039).
+    is_rapid: bool,
     off_until: Instant,
     /// The client's address, and until when it is the client's.
     record: Option<(Ipv4Addr, Instant)>,
@@ -28,11 +30,16 @@ impl Honest {
             id: Ipv4Addr::new(10, 0, number, 1),
             lease,
             is_reliable: false,
+            is_rapid: false,
             off_until: Instant::BOOT,
             record: None,
             acknowledged: BTreeMap::new(),
             next: 10,
         }
+    }
+
+    pub fn rapid(self, is_rapid: bool) -> Self {
+        Self { is_rapid, ..self }
     }
 
     /// Whether it ever said that the address is the client's until then.
@@ -54,10 +61,19 @@ impl Honest {
             return None;
         }
         match message.kind() {
+            DISCOVER if self.is_rapid && message.option(80).is_some() => {
+                let address = self.address();
+                Some(self.grant(message, address, now).with(80, []))
+            }
             DISCOVER => Some(self.lease(Answer::offer(message), self.address())),
             REQUEST => self.requested(message, now),
             RELEASE => {
                 self.record = None;
+                None
+            }
+            DECLINE => {
+                self.record = None;
+                self.next = self.next % 200 + 10;
                 None
             }
             kind => panic!("a client does not send type {kind}"),
@@ -88,19 +104,23 @@ impl Honest {
         let is_free = message.option(54).is_some() && wanted == self.address();
         let is_held = self.record.is_some_and(|(address, end)| address == wanted && now < end);
         if is_free || is_held {
-            let end = match self.lease {
-                u32::MAX => Instant::BOOT + Duration::MAX,
-                lease => now + seconds(lease.into()),
-            };
-            self.record = Some((wanted, end));
-            let limit = self.acknowledged.entry(wanted).or_insert(end);
-            *limit = end.max(*limit);
-            Some(self.lease(Answer::ack(message), wanted))
+            Some(self.grant(message, wanted, now))
         } else if wanted.octets()[2] == self.id.octets()[2] {
             Some(Answer::nak(message).with(54, self.id.octets()))
         } else {
             None
         }
+    }
+
+    fn grant(&mut self, message: &Sent, address: Ipv4Addr, now: Instant) -> Answer {
+        let end = match self.lease {
+            u32::MAX => Instant::BOOT + Duration::MAX,
+            lease => now + seconds(lease.into()),
+        };
+        self.record = Some((address, end));
+        let limit = self.acknowledged.entry(address).or_insert(end);
+        *limit = end.max(*limit);
+        self.lease(Answer::ack(message), address)
     }
 
     fn address(&self) -> Ipv4Addr {

@@ -48,6 +48,11 @@ impl Watch {
         self.check_rate(host.now);
     }
 
+    /// The client was killed, and another one has begun.
+    pub fn restart(&mut self) {
+        (self.held, self.link_local, self.link) = (None, None, Link::Down);
+    }
+
     fn note(&mut self, event: &Event, now: Instant) {
         match event {
             Event::LinkUp => {

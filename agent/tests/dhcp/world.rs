@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use landfall_agent::{
     clock::Instant,
-    dhcp::{Action, Event, Reply},
+    dhcp::{Action, Claim, Event, Lease, Query, Reply},
 };
-use landfall_api::MacAddr;
+use landfall_api::{ConflictDetection, Dhcp, MacAddr};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use crate::{
@@ -14,6 +14,18 @@ use crate::{
     servers::{Honest, hostile},
     watch::Watch,
 };
+
+/// Any settings that change what is said on the wire.
+pub fn any_settings(rng: &mut StdRng) -> Dhcp {
+    Dhcp {
+        conflict_detection: *CONFLICT_DETECTION.choose(rng).expect("some"),
+        rapid_commit: rng.random(),
+        ..settings()
+    }
+}
+
+const CONFLICT_DETECTION: [ConflictDetection; 3] =
+    [ConflictDetection::Off, ConflictDetection::Fast, ConflictDetection::Rfc5227];
 
 /// How bad things are.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +38,10 @@ pub struct Weather {
     /// How likely it is that the host sleeps before the next thing happens.
     pub sleep: f64,
     pub hostility: Hostility,
+    /// How likely it is that the agent is killed and started again before the next thing happens.
+    pub crash: f64,
+    /// How many of the first addresses that the servers lease are in use by somebody else.
+    pub squatters: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +59,8 @@ impl Weather {
         flaps: None,
         sleep: 0.0,
         hostility: Hostility::None,
+        crash: 0.0,
+        squatters: 0,
     };
 
     pub fn any(rng: &mut StdRng) -> Self {
@@ -53,6 +71,8 @@ impl Weather {
             flaps: *[None, None, Some(seconds(60)), Some(seconds(86400))].choose(rng).expect("some"),
             sleep: *[0.0, 0.001].choose(rng).expect("some"),
             hostility: *[Hostility::None, Hostility::Rogue].choose(rng).expect("some"),
+            crash: *[0.0, 0.0, 0.01].choose(rng).expect("some"),
+            squatters: *[0, 0, 3].choose(rng).expect("some"),
         }
     }
 }
@@ -60,6 +80,7 @@ impl Weather {
 enum Packet {
     ToServers(Sent),
     ToClient(Vec<u8>, MacAddr),
+    Claim(Claim),
 }
 
 pub struct World {
@@ -78,16 +99,24 @@ pub struct World {
     sent: usize,
     /// What a rogue has overheard.
     overheard: Vec<Vec<u8>>,
+    settings: Dhcp,
+    /// What the agent has been told to remember.
+    saved: Option<Lease>,
 }
 
 impl World {
-    pub fn new(seed: u64, weather: Weather) -> Self {
+    pub fn new(seed: u64, weather: Weather, settings: Dhcp) -> Self {
         let mut rng = StdRng::seed_from_u64(!seed);
-        let leases = [1, 3, 30, 120, 3600, 3600, 86400, u32::MAX];
+        // The RFC's probes take up to seven seconds, in which a lease must not end.
+        let shortest = if settings.conflict_detection == ConflictDetection::Rfc5227 { 30 } else { 1 };
+        let leases = [1, 3, 30, 120, 3600, 3600, 86400, u32::MAX].map(|lease: u32| lease.max(shortest));
         let servers = (0..rng.random_range(1..=3))
-            .map(|number| Honest::new(number, *leases.choose(&mut rng).expect("some")))
+            .map(|number| {
+                let lease = *leases.choose(&mut rng).expect("some");
+                Honest::new(number, lease).rapid(rng.random())
+            })
             .collect();
-        let host = Host::new(seed);
+        let host = Host::with(seed, settings.clone(), None);
         let mut world = Self {
             begin: host.now,
             next_flap: weather.flaps.map(|_| host.now),
@@ -101,6 +130,8 @@ impl World {
             packets: BTreeMap::new(),
             sent: 0,
             overheard: Vec::new(),
+            settings,
+            saved: None,
         };
         world.happen(&Event::LinkUp);
         world
@@ -132,6 +163,10 @@ impl World {
         if self.rng.random_bool(self.weather.sleep) {
             self.host.pass(seconds(self.rng.random_range(1..=200_000)));
         }
+        if self.rng.random_bool(self.weather.crash) {
+            self.restart();
+            return true;
+        }
         let now = self.host.now;
         if self.next_flap.is_some_and(|at| at <= now) {
             self.flap();
@@ -154,6 +189,22 @@ impl World {
         if !self.was_hostile {
             self.check_promise();
         }
+        for action in &actions {
+            match action {
+                Action::Granted(lease) | Action::Extended(lease) | Action::Remember(lease) => {
+                    self.saved = Some(lease.clone());
+                }
+                Action::Released(_) | Action::Declined(..) => self.saved = None,
+                Action::Ask(query) if self.link == Event::LinkUp => self.ask(*query),
+                Action::Send(_)
+                | Action::Ask(_)
+                | Action::Lost(..)
+                | Action::LinkLocal(_)
+                | Action::Searching(_)
+                | Action::GaveUp(_)
+                | Action::Ignore(_) => {}
+            }
+        }
         for message in sent(&actions) {
             if self.link == Event::LinkUp {
                 self.transmit(|| Packet::ToServers(message.clone()));
@@ -168,6 +219,29 @@ impl World {
             let (address, until) = (lease.address.addr(), lease.expiry());
             assert!(self.servers.iter().any(|server| server.promised(address, until)), "{lease:?}");
         }
+    }
+
+    /// The agent is killed, which leaves what it remembered, and another one begins.
+    fn restart(&mut self) {
+        self.host.restart(self.settings.clone(), self.saved.clone());
+        self.watch.restart();
+        let link = self.link.clone();
+        self.happen(&link);
+    }
+
+    /// Whoever has the address that is asked for says so.
+    fn ask(&mut self, query: Query) {
+        let (Query::Probe(target)
+        | Query::Announcement(target)
+        | Query::Lookup { target, .. }
+        | Query::Reachability { target, .. }) = query;
+        let number = target.octets()[3];
+        let mac = match number {
+            1 => SERVER_MAC,
+            10.. if number - 10 < self.weather.squatters => NEIGHBOUR,
+            _ => return,
+        };
+        self.transmit(|| Packet::Claim(claim(mac, target, ADDRESS)));
     }
 
     fn flap(&mut self) {
@@ -203,10 +277,15 @@ impl World {
                 }
             }
             // Without a link nothing arrives.
-            Packet::ToClient(..) if self.link == Event::LinkDown => {}
+            Packet::ToClient(..) | Packet::Claim(_) if self.link == Event::LinkDown => {}
             Packet::ToClient(octets, from) => {
                 if let Ok(reply) = Reply::decode(&octets, MAC) {
                     self.happen(&Event::Received(reply, from));
+                }
+            }
+            Packet::Claim(claim) => {
+                if self.host.is_heard(&claim) {
+                    self.happen(&Event::Heard(claim));
                 }
             }
         }
