@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::Ipv4Addr,
+    path::Path,
     process::{Child, ChildStdin, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -26,14 +27,44 @@ pub const INSIDE: &str = "172.30.0.0/24";
 /// The target.
 pub const TARGET: &str = "172.30.0.2";
 
+/// The two that it has in a container, as `setpriv` has them.
+const CAPABILITIES: &str = "-all,+net_admin,+net_raw";
+
 /// An agent, with the two capabilities that it has in a container and no others.
 pub struct Agent {
     /// Where it runs.
     pub namespace: Netns,
+    process: Process,
+}
+
+struct Process {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
     log: Option<thread::JoinHandle<String>>,
+}
+
+impl Process {
+    fn start(namespace: &Netns, capabilities: &str, state: Option<&Path>) -> Self {
+        let mut command = namespace.command("setpriv");
+        command.args([&format!("--bounding-set={capabilities}"), "--inh-caps=-all", "--no-new-privs"]);
+        command.arg(path("LANDFALL_AGENT")).env("LANDFALL_LOG", "debug");
+        command.envs(state.map(|directory| ("LANDFALL_STATE", directory)));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("setpriv is part of util-linux");
+        let (sender, lines) = channel();
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let errors = child.stderr.take().expect("piped");
+        let log = thread::spawn(move || std::io::read_to_string(errors).unwrap_or_default());
+        let input = child.stdin.take();
+        Self { child, input, lines, log: Some(log) }
+    }
+
+    fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 impl Agent {
@@ -44,7 +75,7 @@ impl Agent {
 
     /// An agent in `namespace`.
     pub fn within(namespace: Netns) -> Self {
-        Self::with_capabilities(namespace, "-all,+net_admin,+net_raw")
+        Self::with_capabilities(namespace, CAPABILITIES)
     }
 
     /// An agent in `namespace` with these capabilities, as `setpriv` has them.
@@ -52,20 +83,25 @@ impl Agent {
     /// # Panics
     /// If it cannot be started.
     pub fn with_capabilities(namespace: Netns, capabilities: &str) -> Self {
+        Self::start(namespace, capabilities, None)
+    }
+
+    /// An agent in `namespace` that keeps its lease in a directory.
+    pub fn with_state(namespace: Netns, directory: &Path) -> Self {
+        Self::start(namespace, CAPABILITIES, Some(directory))
+    }
+
+    fn start(namespace: Netns, capabilities: &str, state: Option<&Path>) -> Self {
         namespace.sysctl("net.ipv4.ip_forward=1");
         namespace.sysctl("net.ipv4.ip_unprivileged_port_start=0");
-        let mut command = namespace.command("setpriv");
-        command.args([&format!("--bounding-set={capabilities}"), "--inh-caps=-all", "--no-new-privs"]);
-        command.arg(path("LANDFALL_AGENT")).env("LANDFALL_LOG", "debug");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("setpriv is part of util-linux");
-        let (sender, lines) = channel();
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let errors = child.stderr.take().expect("piped");
-        let log = thread::spawn(move || std::io::read_to_string(errors).unwrap_or_default());
-        let input = child.stdin.take();
-        Self { namespace, child, input, lines, log: Some(log) }
+        let process = Process::start(&namespace, capabilities, state);
+        Self { namespace, process }
+    }
+
+    /// Another agent in place of this one, which is killed.
+    pub fn kill_and_start(&mut self, state: &Path) {
+        self.process.kill();
+        self.process = Process::start(&self.namespace, CAPABILITIES, Some(state));
     }
 
     /// An agent whose uplink `lan0` is on `lan`, and that was told to forward.
@@ -81,13 +117,18 @@ impl Agent {
     /// # Panics
     /// If it does not read.
     pub fn tell(&mut self, text: &str) {
-        let input = self.input.as_mut().expect("its input is open");
+        let input = self.process.input.as_mut().expect("its input is open");
         input.write_all(text.as_bytes()).and_then(|()| input.flush()).expect("the agent reads");
+    }
+
+    /// Reads no more of its reports: its pipe is closed, as if its orchestrator were gone.
+    pub fn stop_reading(&mut self) {
+        self.process.lines = channel().1;
     }
 
     /// Ends its standard input.
     pub fn end_input(&mut self) {
-        self.input = None;
+        self.process.input = None;
     }
 
     /// The next report that is not a repeated `searching`.
@@ -108,7 +149,7 @@ impl Agent {
     /// # Panics
     /// If the line is none.
     pub fn next_within(&self, limit: Duration) -> Option<Event> {
-        match self.lines.recv_timeout(limit) {
+        match self.process.lines.recv_timeout(limit) {
             Ok(line) => {
                 Some(Report::from_line(&line).unwrap_or_else(|error| panic!("{line}: {error}")).event)
             }
@@ -164,7 +205,7 @@ impl Agent {
     /// # Panics
     /// Never: process numbers are small.
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().try_into().expect("a process number"))
+        Pid::from_raw(self.process.child.id().try_into().expect("a process number"))
     }
 
     /// Waits until it ends: its exit code and its log.
@@ -172,8 +213,8 @@ impl Agent {
     /// # Panics
     /// If a signal ended it.
     pub fn wait(&mut self) -> (i32, String) {
-        let status = self.child.wait().expect("it was started");
-        let log = self.log.take().map(|log| log.join().unwrap_or_default()).unwrap_or_default();
+        let status = self.process.child.wait().expect("it was started");
+        let log = self.process.log.take().map(|log| log.join().unwrap_or_default()).unwrap_or_default();
         (status.code().unwrap_or_else(|| panic!("ended by {status}; log:\n{log}")), log)
     }
 
@@ -214,8 +255,7 @@ impl Default for Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.process.kill();
     }
 }
 

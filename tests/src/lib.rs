@@ -12,3 +12,4 @@ pub mod landfall;
 pub mod netns;
 pub mod run;
 pub mod scripted;
+pub mod tap;

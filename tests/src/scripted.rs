@@ -129,3 +129,12 @@ fn reply(to: &Message, kind: MessageType, seconds: u32) -> Vec<u8> {
     message.encode(&mut Encoder::new(&mut bytes)).expect("a short message");
     bytes
 }
+
+/// What a server would reply to a client's message, with this message type and a lease of two minutes.
+///
+/// # Panics
+/// If the message cannot be read.
+pub fn reply_to(message: &[u8], kind: u8) -> Vec<u8> {
+    let message = Message::decode(&mut Decoder::new(message)).expect("a client's message");
+    reply(&message, MessageType::from(kind), 120)
+}

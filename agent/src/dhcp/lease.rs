@@ -75,8 +75,8 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unusable {
     /// Not an address that a host can have in that subnet.
-    #[error("the address is not one that a host can have")]
-    Address,
+    #[error("no host can have the address {0}")]
+    Address(Ipv4Addr),
     /// The mask is not a prefix.
     #[error("the subnet mask is not contiguous")]
     Mask,
@@ -87,8 +87,8 @@ pub enum Unusable {
     #[error("the lease is over already")]
     Over,
     /// An address of this host, or one that the forwards lead to.
-    #[error("the address is in use on this host already")]
-    Taken,
+    #[error("the address {0} is in use on this host already")]
+    Taken(Ipv4Addr),
 }
 
 /// What a reply is the answer to.
@@ -143,9 +143,9 @@ impl Lease {
         let address = self.address.addr();
         let is_router = self.routers.contains(&address) || self.server == Some(address);
         if !is_for_a_host(self.address) || is_router {
-            Err(Unusable::Address)
+            Err(Unusable::Address(address))
         } else if identity.taken.contains(&address) {
-            Err(Unusable::Taken)
+            Err(Unusable::Taken(address))
         } else {
             Ok(())
         }

@@ -227,7 +227,7 @@ fn f_24_an_address_that_is_in_use_here_is_refused() {
 impl Host {
     fn ignores_offer(&mut self, offer: &Answer) {
         let actions = self.hear(offer);
-        assert_eq!(actions, [Action::Ignore(Ignored::Unusable(Unusable::Taken))]);
+        assert_eq!(actions, [Action::Ignore(Ignored::Unusable(Unusable::Taken(TARGET)))]);
     }
 }
 
