@@ -142,7 +142,7 @@ fn await_server(lan: &Lan) {
 }
 
 #[test]
-fn replies_by_broadcast_and_by_unicast_are_both_heard() {
+fn n_02_replies_by_broadcast_and_by_unicast_are_both_heard() {
     // dnsmasq unicasts to a client that has no address yet, unless told otherwise.
     for options in [&["--dhcp-broadcast"][..], &[]] {
         let fixed = ["--dhcp-range=10.99.0.100,10.99.0.200,2m", "--no-ping", "--dhcp-authoritative"];

@@ -3,6 +3,7 @@
 mod bench;
 mod conflicts;
 mod decoder;
+mod faults;
 mod loss;
 mod offers;
 mod patience;

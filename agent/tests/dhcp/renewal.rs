@@ -132,7 +132,7 @@ fn f_10_any_server_may_refuse_a_rebinding() {
 }
 
 #[test]
-fn m_33_every_ack_says_whom_to_ask_next() {
+fn f_18_a_server_that_has_another_address_is_found_and_asked_from_then_on() {
     let (mut host, rebind) = Host::rebinding();
     let mac = MacAddr([2, 0, 0, 0, 0, 2]);
     host.hear(&Answer { from: mac, ..Answer::ack(&rebind).with(54, OTHER_SERVER.octets()) });
