@@ -131,6 +131,10 @@ demo: packages root build test-images ## Give a container an address on a practi
 bench: packages root docker build test-images ## Measure the figures of docs/benchmarks.md
 	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench
 
+.PHONY: bench-dhcp
+bench-dhcp: packages root build ## Measure the DHCP client beside others, and herds of it
+	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_dhcp $(ONLY)
+
 .PHONY: install
 install: ## Install what `make build` built to PREFIX/bin (/usr/local/bin)
 	@[[ -x target/dist/landfall ]] || { echo 'nothing is built yet: make build' >&2; exit 1; }

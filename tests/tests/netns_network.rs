@@ -128,10 +128,12 @@ fn n_05_where_replies_cannot_be_used_the_reason_is_said() {
     let lan = Lan::without_server();
     let tap = Tap::on(&lan.router, "br0");
     let agent = Agent::on(&lan, &web());
-    let discover = tap.expect("a DISCOVER", |frame| from_client(frame).map(<[u8]>::to_vec));
-    let mut offer = reply_to(&discover, OFFER);
-    offer[16..20].copy_from_slice(&[127, 0, 0, 5]);
-    tap.send(&to_client(&discover, &offer, None));
+    for _ in 0..4 {
+        let discover = tap.expect("a DISCOVER", |frame| from_client(frame).map(<[u8]>::to_vec));
+        let mut offer = reply_to(&discover, OFFER);
+        offer[16..20].copy_from_slice(&[127, 0, 0, 5]);
+        tap.send(&to_client(&discover, &offer, None));
+    }
     let search = agent.expect("a reason", |event| match event {
         Event::Searching(search) if search.ignored > 0 => Some(search),
         _ => None,
