@@ -77,7 +77,7 @@ fn lan() -> Lan {
     lan.router.ip("addr flush dev br0");
     lan.router.ip("addr add 10.99.0.1/22 dev br0");
     let table =
-        "table inet count { chain input { type filter hook input priority 0; udp dport 67 counter } }";
+        "table inet count { chain input { type filter hook input priority 0; udp dport 67 counter; }; }";
     lan.router.run(&["nft", table]);
     lan
 }
