@@ -64,9 +64,14 @@ impl Lan {
     /// A LAN where nobody answers.
     pub fn without_server() -> Self {
         let router = Netns::new();
-        router.ip("link add br0 type bridge");
+        // Servers notice neither the address that a bridge takes from a new port, nor that it has its first one.
+        router.ip("link add br0 address 02:00:00:00:99:01 type bridge");
+        router.ip("link add port0 type veth peer name plug0");
+        router.ip("link set port0 master br0 up");
+        router.ip("link set plug0 up");
         router.ip(&format!("addr add {ROUTER}/24 dev br0"));
         router.ip("link set br0 up");
+        wait_until("the bridge runs", || router.ip("link show br0").contains("LOWER_UP"));
         router.sysctl("net.ipv4.ip_forward=1");
         Self {
             router,

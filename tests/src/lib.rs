@@ -12,4 +12,5 @@ pub mod landfall;
 pub mod netns;
 pub mod run;
 pub mod scripted;
+pub mod servers;
 pub mod tap;

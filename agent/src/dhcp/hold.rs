@@ -318,6 +318,8 @@ impl Client {
 
     /// RELEASE (RFC 2131, section 4.4.6): as a frame, so that it needs no ARP and is on its way before the process ends.
     pub(super) fn give_back(&mut self, state: State, context: &mut Context<'_>) -> Vec<Action> {
+        let own = self.link_local.take().filter(|own| own.address().is_some());
+        let gone = own.map(|_| Action::LinkLocal(None));
         let (lease, released) = match state {
             State::Bound(held) | State::Extending(Extending { held, .. }) => {
                 (held.lease.clone(), Some(Action::Released(held.lease)))
@@ -328,9 +330,7 @@ impl Client {
             | State::Rebooting(_)
             | State::Selecting(_)
             | State::Requesting(_)
-            | State::Stopped => {
-                return self.link_local.take().map(|_| Action::LinkLocal(None)).into_iter().collect();
-            }
+            | State::Stopped => return gone.into_iter().collect(),
         };
         let source = lease.address.addr();
         let message = Request {
@@ -346,7 +346,7 @@ impl Client {
         let to = lease.server.unwrap_or(Ipv4Addr::BROADCAST);
         let delivery = Delivery::Frame { source, to, mac: way_to(&lease, to) };
         let send = Action::Send(Transmission { delivery, message: message.encode() });
-        [send].into_iter().chain(released).collect()
+        [send].into_iter().chain(released).chain(gone).collect()
     }
 }
 

@@ -158,7 +158,7 @@ impl Client {
         let is_gateway = lease.gateway() == Some(claim.address) && lease.gateway_mac == Some(claim.mac);
         let is_answer = is_gateway && claim.target == lease.address.addr() && claim.from == claim.mac;
         let is_certain = self.identity.settings.conflict_detection != ConflictDetection::Rfc5227;
-        if !(is_answer && is_certain) {
+        if !(is_answer && is_certain) || lease.is_over(context.now) {
             return (State::Rebooting(rebooting), Vec::new());
         }
         let Rebooting { xid, began, lease, .. } = rebooting;

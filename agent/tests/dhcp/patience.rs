@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use landfall_agent::dhcp::{Action, Event, Query};
-use landfall_api::{Dhcp, NoServer};
+use landfall_api::{ConflictDetection, Dhcp, NoServer};
 
 use crate::bench::*;
 
@@ -103,4 +103,19 @@ fn without_a_link_there_is_no_link_local_address() {
     assert_eq!(host.client.link_local(), None);
     let (mut host, _) = self_assigned();
     assert_eq!(host.step(Event::Stop), [Action::LinkLocal(None)]);
+}
+
+#[test]
+fn a_link_local_address_goes_with_the_agent_that_checks_a_better_one() {
+    let settings = Dhcp { conflict_detection: ConflictDetection::Rfc5227, ..with(NoServer::LinkLocal, 10) };
+    let (mut host, _) = Host::selecting_with(settings);
+    while host.client.link_local().is_none() {
+        host.wait();
+    }
+    let discover = sent(&host.pass_until(host.now + seconds(100))).pop().expect("the search goes on");
+    let request = only_sent(&host.hear(&Answer::offer(&discover)));
+    host.hear(&Answer::ack(&request));
+    assert_eq!(host.client.lease(), None, "it is being checked");
+    let actions = host.step(Event::Stop);
+    assert_eq!((link_local(&actions), host.client.deadline()), (vec![None], None));
 }

@@ -118,6 +118,14 @@ fn c_26_the_gateway_that_answers_makes_the_address_usable() {
 }
 
 #[test]
+fn c_26_a_lease_that_ended_meanwhile_is_not_used_whoever_answers() {
+    let (mut host, ..) = rebooting(fast());
+    host.pass(seconds(2 * 3600));
+    assert_eq!(host.overhear(gateway_answers()), []);
+    assert_eq!(host.client.lease(), None);
+}
+
+#[test]
 fn c_26_whoever_else_answers_proves_nothing() {
     let wrong = [
         Claim { mac: NEIGHBOUR, ..gateway_answers() },

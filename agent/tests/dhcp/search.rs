@@ -86,7 +86,7 @@ fn an_offer_that_cannot_be_used_is_counted() {
         offers: 1,
         server: Some(SERVER),
         ignored: 1,
-        why: Some("not usable: the address is not one that a host can have".into()),
+        why: Some("not usable: no host can have the address 127.0.0.1".into()),
         ..Search::default()
     };
     assert_eq!(searching(&actions), Some(&expected));
