@@ -186,27 +186,82 @@ fn squatter(lan: &Lan, address: Ipv4Addr) -> Netns {
     squatter
 }
 
-macro_rules! on_each {
-    ($($life:ident, $decline:ident, $server:ident;)*) => {$(
-        #[test]
-        fn $life() {
-            live(Server::$server);
-        }
-
-        #[test]
-        fn $decline() {
-            decline(Server::$server);
-        }
-    )*};
+#[test]
+fn n_09_dnsmasq_from_lease_to_release() {
+    live(Server::Dnsmasq);
 }
 
-on_each! {
-    n_09_dnsmasq_from_lease_to_release, n_09_dnsmasq_is_told_of_a_conflict, Dnsmasq;
-    n_09_authoritative_dnsmasq_from_lease_to_release, n_09_authoritative_dnsmasq_is_told_of_a_conflict, Authoritative;
-    n_09_dnsmasq_with_rapid_commit_from_lease_to_release, n_09_dnsmasq_with_rapid_commit_is_told_of_a_conflict, Rapid;
-    n_09_kea_from_lease_to_release, n_09_kea_is_told_of_a_conflict, Kea;
-    n_09_isc_dhcpd_from_lease_to_release, n_09_isc_dhcpd_is_told_of_a_conflict, Isc;
-    n_09_udhcpd_from_lease_to_release, n_09_udhcpd_is_told_of_a_conflict, Udhcpd;
-    n_09_networkd_from_lease_to_release, n_09_networkd_is_told_of_a_conflict, Networkd;
-    n_09_kea_behind_a_relay_from_lease_to_release, n_09_kea_behind_a_relay_is_told_of_a_conflict, Relayed;
+#[test]
+fn n_09_dnsmasq_is_told_of_a_conflict() {
+    decline(Server::Dnsmasq);
+}
+
+#[test]
+fn n_09_authoritative_dnsmasq_from_lease_to_release() {
+    live(Server::Authoritative);
+}
+
+#[test]
+fn n_09_authoritative_dnsmasq_is_told_of_a_conflict() {
+    decline(Server::Authoritative);
+}
+
+#[test]
+fn n_09_dnsmasq_with_rapid_commit_from_lease_to_release() {
+    live(Server::Rapid);
+}
+
+#[test]
+fn n_09_dnsmasq_with_rapid_commit_is_told_of_a_conflict() {
+    decline(Server::Rapid);
+}
+
+#[test]
+fn n_09_kea_from_lease_to_release() {
+    live(Server::Kea);
+}
+
+#[test]
+fn n_09_kea_is_told_of_a_conflict() {
+    decline(Server::Kea);
+}
+
+#[test]
+fn n_09_isc_dhcpd_from_lease_to_release() {
+    live(Server::Isc);
+}
+
+#[test]
+fn n_09_isc_dhcpd_is_told_of_a_conflict() {
+    decline(Server::Isc);
+}
+
+#[test]
+fn n_09_udhcpd_from_lease_to_release() {
+    live(Server::Udhcpd);
+}
+
+#[test]
+fn n_09_udhcpd_is_told_of_a_conflict() {
+    decline(Server::Udhcpd);
+}
+
+#[test]
+fn n_09_networkd_from_lease_to_release() {
+    live(Server::Networkd);
+}
+
+#[test]
+fn n_09_networkd_is_told_of_a_conflict() {
+    decline(Server::Networkd);
+}
+
+#[test]
+fn n_09_kea_behind_a_relay_from_lease_to_release() {
+    live(Server::Relayed);
+}
+
+#[test]
+fn n_09_kea_behind_a_relay_is_told_of_a_conflict() {
+    decline(Server::Relayed);
 }
