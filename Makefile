@@ -135,6 +135,13 @@ bench: packages root docker build test-images ## Measure the figures of docs/ben
 bench-dhcp: packages root build ## Measure the DHCP client beside others, and herds of it
 	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_dhcp $(ONLY)
 
+.PHONY: mutants
+mutants: ## Put bugs of other clients into ours, see the tests find them, and write docs/mutants.md
+	@mkdir -p target
+	@tests/mutants/run > target/mutants.md
+	@{ sed -n '/^|/q;p' docs/mutants.md; cat target/mutants.md; } > target/mutants-page.md
+	@mv target/mutants-page.md docs/mutants.md
+
 .PHONY: install
 install: ## Install what `make build` built to PREFIX/bin (/usr/local/bin)
 	@[[ -x target/dist/landfall ]] || { echo 'nothing is built yet: make build' >&2; exit 1; }

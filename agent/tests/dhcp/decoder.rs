@@ -149,3 +149,11 @@ fn z_01_a_reply_cut_short_anywhere_is_no_panic() {
     }
     assert!(Reply::decode(&bytes, MAC).is_ok());
 }
+
+#[test]
+fn m_19_a_truncated_option_takes_none_before_it_along() {
+    for tail in [&[12][..], &[12, 200, b'a'], &[51, 4, 0, 0, 14]] {
+        let host = Host::bound(|ack| Answer { tail: tail.to_vec(), ..ack });
+        assert_eq!(host.lease().routers, [SERVER], "{tail:?}");
+    }
+}

@@ -107,6 +107,14 @@ fn f_08_a_refused_renewal_ends_the_lease_at_once() {
 }
 
 #[test]
+fn f_10_what_was_refused_is_not_asked_for_again() {
+    for (mut host, request) in [Host::renewing(), Host::rebinding()] {
+        let discover = only_sent(&host.hear(&Answer::nak(&request)));
+        assert_eq!((discover.kind(), discover.option(50)), (DISCOVER, None));
+    }
+}
+
+#[test]
 fn m_16_a_renewal_is_answered_by_its_server_only() {
     let (mut host, renew) = Host::renewing();
     for foreign in [Answer::ack(&renew), Answer::nak(&renew)] {
