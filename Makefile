@@ -10,6 +10,12 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 PREFIX ?= /usr/local
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+
+# How long, and how, `make fuzz` does what it does.
+FUZZ_TARGETS := frame events spec report
+SECONDS := 600
+SANITIZER ?= none
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -141,6 +147,24 @@ mutants: ## Put bugs of other clients into ours, see the tests find them, and wr
 	@tests/mutants/run > target/mutants.md
 	@{ sed -n '/^|/q;p' docs/mutants.md; cat target/mutants.md; } > target/mutants-page.md
 	@mv target/mutants-page.md docs/mutants.md
+
+# libFuzzer needs unstable flags of the compiler, but not another compiler. Our decoders have no unsafe code: a sanitizer
+# (SANITIZER=address) would look for what cannot be there, at a third of the speed.
+.PHONY: fuzz
+fuzz: cargo-fuzz ## Feed garbage to the decoders and to the client: make fuzz SECONDS=600 for each target
+	@mkdir -p $(addprefix target/fuzz/corpus/,$(FUZZ_TARGETS))
+	@for target in $(FUZZ_TARGETS); do \
+		RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(CURDIR)/target/fuzz nice -n 19 \
+			cargo fuzz run --fuzz-dir agent/fuzz --sanitizer $(SANITIZER) $$target \
+			target/fuzz/corpus/$$target agent/fuzz/corpus/$$target -- \
+			-max_total_time=$(SECONDS) -max_len=1024 -timeout=5 -print_final_stats=1; \
+	done
+
+.PHONY: cargo-fuzz
+cargo-fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || \
+		env --unset CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 \
+		cargo install --quiet --locked --debug cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 .PHONY: install
 install: ## Install what `make build` built to PREFIX/bin (/usr/local/bin)
