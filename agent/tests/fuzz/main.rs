@@ -5,6 +5,7 @@
 mod bench;
 mod bodies;
 mod events;
+#[expect(dead_code, reason = "no agent is restarted here")]
 #[path = "../dhcp/watch.rs"]
 mod watch;
 
