@@ -166,6 +166,14 @@ cargo-fuzz:
 		env --unset CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 \
 		cargo install --quiet --locked --debug cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
+.PHONY: scoreboard
+scoreboard: packages clients root build ## Run five DHCP clients through the same cases: docs/scoreboard.md
+	@$(TEST_ENV) cargo run --quiet --locked -p landfall-tests --bin scoreboard
+
+.PHONY: clients
+clients:
+	@.ci/deps clients
+
 .PHONY: install
 install: ## Install what `make build` built to PREFIX/bin (/usr/local/bin)
 	@[[ -x target/dist/landfall ]] || { echo 'nothing is built yet: make build' >&2; exit 1; }

@@ -11,6 +11,7 @@ pub mod lan;
 pub mod landfall;
 pub mod netns;
 pub mod run;
+pub mod scoreboard;
 pub mod scripted;
 pub mod servers;
 pub mod tap;

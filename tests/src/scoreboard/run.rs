@@ -1,0 +1,178 @@
+//! Runs a client through a case, in two namespaces of its own.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::{
+    case::{Act, Case},
+    client::{Client, Running, UPLINK},
+    judge::{Address, Route, Run, Sample, Verdict},
+    server::{Server, WIRE, Wire, lock},
+};
+use crate::{
+    netns::Netns,
+    run::{now, output, run},
+};
+
+/// How often the kernel is asked.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// What came of a client and a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It keeps the rule.
+    Pass,
+    /// It breaks it, in this way.
+    Fail(String),
+    /// It does not offer the function, for this reason.
+    NotApplicable(&'static str),
+}
+
+/// Runs each client through each case, so many at once; the outcomes are in the order of cases, then of clients.
+///
+/// # Panics
+/// If a run does.
+pub fn all(
+    cases: &[Case],
+    clients: &[Client],
+    at_once: usize,
+    progress: impl Fn(&Case, Client, &Outcome) + Sync,
+) -> Vec<Vec<Outcome>> {
+    let mut order: Vec<_> =
+        (0..cases.len()).flat_map(|case| (0..clients.len()).map(move |client| (case, client))).collect();
+    // The longest begin first, so that the end is not spent waiting for one of them.
+    order.sort_by_key(|(case, _)| std::cmp::Reverse(cases[*case].limit));
+    let (queue, outcomes) = (
+        Mutex::new(VecDeque::from(order)),
+        Mutex::new(vec![vec![Outcome::Pass; clients.len()]; cases.len()]),
+    );
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let Some((case, client)) = next(&queue) {
+                    let outcome = one(&cases[case], clients[client]);
+                    progress(&cases[case], clients[client], &outcome);
+                    outcomes.lock().unwrap_or_else(PoisonError::into_inner)[case][client] = outcome;
+                }
+            });
+        }
+    });
+    outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn next(queue: &Mutex<VecDeque<(usize, usize)>>) -> Option<(usize, usize)> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+/// Runs one client through one case.
+///
+/// # Panics
+/// If there are no namespaces to be had.
+pub fn one(case: &Case, client: Client) -> Outcome {
+    if let Some((_, why)) = case.not_for.iter().find(|(other, _)| *other == client) {
+        return Outcome::NotApplicable(why);
+    }
+    let (lan, home) = (Netns::new(), Netns::new());
+    connect(&lan, &home);
+    let (wire, is_over, started) = (Mutex::new(Wire::default()), AtomicBool::new(false), now());
+    let server = Server::new(case, &lan, started);
+    let verdict = thread::scope(|scope| {
+        scope.spawn(|| server.serve(&wire, &is_over));
+        let verdict = Watch { case, client, home: &home, wire: &wire, started }.watch();
+        is_over.store(true, Ordering::Relaxed);
+        verdict
+    });
+    match verdict {
+        Verdict::Pass | Verdict::PassIfOver => Outcome::Pass,
+        Verdict::Fail(why) | Verdict::FailIfOver(why) => Outcome::Fail(why),
+    }
+}
+
+/// A wire from one to the other, whose checksums are filled in.
+fn connect(lan: &Netns, home: &Netns) {
+    let (name, peer) = (&*lan.name, &*home.name);
+    run(&["ip", "link", "add", WIRE, "netns", name, "type", "veth", "peer", "name", UPLINK, "netns", peer]);
+    for (namespace, link) in [(lan, WIRE), (home, UPLINK)] {
+        namespace.sysctl(&format!("net.ipv6.conf.{link}.disable_ipv6=1"));
+        namespace.run(&["ethtool", "-K", link, "tx", "off"]);
+        namespace.ip(&format!("link set {link} up"));
+    }
+}
+
+struct Watch<'a> {
+    case: &'a Case,
+    client: Client,
+    home: &'a Netns,
+    wire: &'a Mutex<Wire>,
+    started: Instant,
+}
+
+impl Watch<'_> {
+    fn watch(&self) -> Verdict {
+        let state = tempfile::tempdir().expect("a directory");
+        let mut running = self.client.start(self.case.settings, self.home, state.path());
+        let (mut samples, mut acted) = (Vec::new(), None);
+        loop {
+            samples.push(self.sample());
+            let sample = samples.last().expect("it was just taken");
+            let (is_over, is_leased) = (sample.at > self.case.limit, !sample.addresses.is_empty());
+            let verdict = (self.case.judge)(&Run { wire: &lock(self.wire), samples: &samples, acted });
+            if matches!(verdict, Verdict::Pass | Verdict::Fail(_)) || is_over {
+                return verdict;
+            }
+            if is_leased && acted.is_none() && self.case.act != Act::Nothing {
+                self.act(&mut running, state.path());
+                acted = Some(now().duration_since(self.started));
+            }
+            thread::park_timeout(PAUSE);
+        }
+    }
+
+    fn act<'a>(&'a self, running: &mut Running<'a>, state: &std::path::Path) {
+        match self.case.act {
+            Act::Nothing => {}
+            Act::Release => running.release(state),
+            Act::Kill => running.kill(),
+            Act::Restart => {
+                running.kill();
+                self.home.ip(&format!("addr flush dev {UPLINK}"));
+                *running = self.client.start(self.case.settings, self.home, state);
+            }
+        }
+    }
+
+    fn sample(&self) -> Sample {
+        let addresses = self.shown(&["addr", "show", "dev", UPLINK]);
+        let at = now().duration_since(self.started);
+        let addresses = addresses.iter().flat_map(|link| link["addr_info"].as_array().into_iter().flatten());
+        let routes = self.shown(&["route", "show", "dev", UPLINK]);
+        Sample {
+            at,
+            addresses: addresses.filter_map(address).collect(),
+            routes: routes.iter().filter_map(route).collect(),
+        }
+    }
+
+    fn shown(&self, what: &[&str]) -> Vec<Value> {
+        let shown = output(&[&["ip", "-n", &self.home.name, "-4", "-j"], what].concat());
+        serde_json::from_slice(&shown.stdout).unwrap_or_default()
+    }
+}
+
+fn address(shown: &Value) -> Option<Address> {
+    let address = shown["local"].as_str()?.parse().ok()?;
+    Some(Address { address, prefix: shown["prefixlen"].as_u64()?, valid: shown["valid_life_time"].as_u64()? })
+}
+
+fn route(shown: &Value) -> Option<Route> {
+    Some((shown["dst"].as_str()?.to_owned(), shown["gateway"].as_str().map(str::to_owned)))
+}
