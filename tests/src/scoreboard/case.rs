@@ -11,7 +11,7 @@ use super::{
 
 /// What the server says to a message; the number is how many of its kind came before.
 pub type Script = Box<dyn Fn(&Heard, usize) -> Vec<Outgoing> + Send + Sync>;
-/// What is said to an ARP packet; the number is how many of that sender came before.
+/// What is said to an ARP packet; the number is how many of that sender for that target came before.
 pub type ArpScript = Box<dyn Fn(&Arp, usize) -> Vec<Outgoing> + Send + Sync>;
 /// What a case makes of a proper reply.
 pub type Spoil = fn(Reply) -> Reply;

@@ -71,6 +71,11 @@ impl Client {
     /// # Panics
     /// If it cannot be started.
     pub fn start<'a>(self, settings: Settings, namespace: &'a Netns, state: &Path) -> Running<'a> {
+        let child = self.spawn(settings, namespace, state);
+        Running { client: self, namespace, child }
+    }
+
+    fn spawn(self, settings: Settings, namespace: &Netns, state: &Path) -> Child {
         let mut command = match self {
             Self::Landfall => landfall(namespace, state),
             Self::Udhcpc | Self::Dhclient | Self::Dhcpcd | Self::Networkd => {
@@ -83,7 +88,7 @@ impl Client {
             let input = child.stdin.as_mut().expect("piped");
             input.write_all(spec(settings).as_bytes()).and_then(|()| input.flush()).expect("the agent reads");
         }
-        Running { client: self, namespace, child }
+        child
     }
 
     /// The package's version, or ours.
@@ -123,6 +128,14 @@ impl Running<'_> {
             let pid = Pid::from_raw(self.child.id().try_into().expect("a process number"));
             let _ = kill(pid, self.client.release_signal());
         }
+    }
+
+    /// Starts it again, after it was killed.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn restart(&mut self, settings: Settings, state: &Path) {
+        self.child = self.client.spawn(settings, self.namespace, state);
     }
 
     /// Kills it and whatever it started.

@@ -115,6 +115,12 @@ impl Run<'_> {
         must(self.has(address), &format!("{address} is not in use"))
     }
 
+    /// The address has to come into use, and so many seconds have to pass.
+    pub fn keeps(&self, address: Ipv4Addr, seconds: u64) -> Verdict {
+        let until = self.since(address).map(|since| since + Duration::from_secs(seconds));
+        self.binds(address).and(must(until.is_some_and(|until| until < self.lasted()), "not over"))
+    }
+
     /// The address must not come into use, nor be asked for.
     pub fn shuns(&self, address: Ipv4Addr) -> Verdict {
         let is_asked_for = self.of(Kind::Select).any(|request| request.address(50) == Some(address));
@@ -135,6 +141,17 @@ impl Run<'_> {
     /// Those messages by which a lease is extended.
     pub fn extensions(&self) -> impl Iterator<Item = &Heard> {
         self.wire.heard.iter().filter(|heard| matches!(heard.kind, Kind::Renew | Kind::Rebind))
+    }
+
+    /// When the lease in use was asked for: its time runs from then.
+    pub fn requested(&self) -> Option<Duration> {
+        self.first(Kind::Select).map(|request| request.at)
+    }
+
+    /// Whether an address was there at some time from then on.
+    pub fn had(&self, address: Ipv4Addr, from: Duration) -> bool {
+        let later = self.samples.iter().filter(|sample| sample.at > from);
+        later.flat_map(|sample| &sample.addresses).any(|other| other.address == address)
     }
 
     /// The first message of a kind after a moment.

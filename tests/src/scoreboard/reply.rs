@@ -153,12 +153,10 @@ impl Reply {
         self.with(54, &host(server).octets())
     }
 
-    /// To nobody but the client.
-    pub fn unicast(mut self) -> Self {
+    /// To nobody but the client, which has this address or will have it.
+    pub fn unicast(mut self, address: Ipv4Addr) -> Self {
         self.to_mac = self.fixed[28..34].try_into().expect("six octets");
-        let yiaddr: [u8; 4] = self.fixed[16..20].try_into().expect("four octets");
-        let ciaddr: [u8; 4] = self.fixed[12..16].try_into().expect("four octets");
-        self.to = if ciaddr == [0; 4] { yiaddr } else { ciaddr }.into();
+        self.to = address;
         self
     }
 

@@ -87,9 +87,8 @@ pub fn one(case: &Case, client: Client) -> Outcome {
     let server = Server::new(case, &lan, started);
     let verdict = thread::scope(|scope| {
         scope.spawn(|| server.serve(&wire, &is_over));
-        let verdict = Watch { case, client, home: &home, wire: &wire, started }.watch();
-        is_over.store(true, Ordering::Relaxed);
-        verdict
+        let _end = End(&is_over);
+        Watch { case, client, home: &home, wire: &wire, started }.watch()
     });
     match verdict {
         Verdict::Pass | Verdict::PassIfOver => Outcome::Pass,
@@ -105,6 +104,15 @@ fn connect(lan: &Netns, home: &Netns) {
         namespace.sysctl(&format!("net.ipv6.conf.{link}.disable_ipv6=1"));
         namespace.run(&["ethtool", "-K", link, "tx", "off"]);
         namespace.ip(&format!("link set {link} up"));
+    }
+}
+
+/// Ends the server, after a panic too.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -130,14 +138,14 @@ impl Watch<'_> {
                 return verdict;
             }
             if is_leased && acted.is_none() && self.case.act != Act::Nothing {
-                self.act(&mut running, state.path());
                 acted = Some(now().duration_since(self.started));
+                self.act(&mut running, state.path());
             }
             thread::park_timeout(PAUSE);
         }
     }
 
-    fn act<'a>(&'a self, running: &mut Running<'a>, state: &std::path::Path) {
+    fn act(&self, running: &mut Running<'_>, state: &std::path::Path) {
         match self.case.act {
             Act::Nothing => {}
             Act::Release => running.release(state),
@@ -145,7 +153,7 @@ impl Watch<'_> {
             Act::Restart => {
                 running.kill();
                 self.home.ip(&format!("addr flush dev {UPLINK}"));
-                *running = self.client.start(self.case.settings, self.home, state);
+                running.restart(self.case.settings, state);
             }
         }
     }

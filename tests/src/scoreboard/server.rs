@@ -95,7 +95,10 @@ impl<'a> Server<'a> {
         } else if let Some(arp) = Arp::read(frame, at) {
             said = (self.case.arp_script)(
                 &arp,
-                wire.arps.iter().filter(|other| other.sender == arp.sender).count(),
+                wire.arps
+                    .iter()
+                    .filter(|other| (other.sender, other.target) == (arp.sender, arp.target))
+                    .count(),
             );
             said.extend(self.resolve(&arp));
             wire.arps.push(arp);
