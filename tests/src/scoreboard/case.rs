@@ -108,6 +108,12 @@ impl Case {
         self
     }
 
+    /// With servers allowed that do not say who they are.
+    pub fn with_nameless_servers(mut self) -> Self {
+        self.settings.nameless_servers = true;
+        self
+    }
+
     /// With a neighbour who has these addresses.
     pub fn taken(mut self, addresses: &[Ipv4Addr]) -> Self {
         self.taken = addresses.to_vec();

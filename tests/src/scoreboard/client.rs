@@ -44,6 +44,8 @@ pub const ALL: [Client; 5] =
 pub struct Settings {
     /// Whether it looks for conflicts, which takes time.
     pub conflict_detection: bool,
+    /// Whether it may lease from a server without option 54.
+    pub nameless_servers: bool,
 }
 
 /// A client that runs, or was killed.
@@ -173,10 +175,14 @@ fn spec(settings: Settings) -> String {
 /// Runs a fixture, which gives the client private places to write to and then becomes it.
 fn packaged(client: Client, settings: Settings, namespace: &Netns, state: &Path) -> Command {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/clients").join(client.to_string());
-    let detection = if settings.conflict_detection { "on" } else { "off" };
+    let on = |is_on| if is_on { "on" } else { "off" };
     let mut command = namespace.command("unshare");
     command.args(["--mount", "--uts", "--propagation=private"]).arg(script);
-    command.env("UPLINK", UPLINK).env("STATE", state).env("CONFLICT_DETECTION", detection);
+    command
+        .env("UPLINK", UPLINK)
+        .env("STATE", state)
+        .env("CONFLICT_DETECTION", on(settings.conflict_detection));
+    command.env("NAMELESS_SERVERS", on(settings.nameless_servers));
     command
 }
 

@@ -140,6 +140,17 @@ impl Reply {
         self
     }
 
+    /// With as many further options as a message of this size has room for.
+    pub fn grown(self, size: usize) -> Self {
+        let used: usize =
+            self.fixed.len() + self.options.iter().map(|(_, value)| value.len() + 2).sum::<usize>();
+        let room = size - used - self.tail.len();
+        (0..room.div_ceil(257)).fold(self, |reply, piece| {
+            let code = 224 + u8::try_from(piece).expect("a handful");
+            reply.and(code, &vec![7; (room - piece * 257).min(257).saturating_sub(2)])
+        })
+    }
+
     /// With lease time, T1 and T2; a zero stands for "not told".
     pub fn times(self, lease: u32, t1: u32, t2: u32) -> Self {
         [(51, lease), (58, t1), (59, t2)].into_iter().fold(self, |reply, (code, seconds)| {

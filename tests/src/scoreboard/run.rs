@@ -26,6 +26,9 @@ use crate::{
 /// How often the kernel is asked.
 const PAUSE: Duration = Duration::from_millis(150);
 
+/// After so long with an address a client has done all that it does about it.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// What came of a client and a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -128,16 +131,18 @@ impl Watch<'_> {
     fn watch(&self) -> Verdict {
         let state = tempfile::tempdir().expect("a directory");
         let mut running = self.client.start(self.case.settings, self.home, state.path());
-        let (mut samples, mut acted) = (Vec::new(), None);
+        let (mut samples, mut leased, mut acted) = (Vec::new(), None, None);
         loop {
             samples.push(self.sample());
             let sample = samples.last().expect("it was just taken");
-            let (is_over, is_leased) = (sample.at > self.case.limit, !sample.addresses.is_empty());
+            let (at, is_over) = (sample.at, sample.at > self.case.limit);
+            leased = leased.or(Some(at).filter(|_| !sample.addresses.is_empty()));
             let verdict = (self.case.judge)(&Run { wire: &lock(self.wire), samples: &samples, acted });
             if matches!(verdict, Verdict::Pass | Verdict::Fail(_)) || is_over {
                 return verdict;
             }
-            if is_leased && acted.is_none() && self.case.act != Act::Nothing {
+            let is_settled = leased.is_some_and(|leased| at > leased + SETTLED);
+            if is_settled && acted.is_none() && self.case.act != Act::Nothing {
                 acted = Some(now().duration_since(self.started));
                 self.act(&mut running, state.path());
             }

@@ -5,10 +5,13 @@ use std::{net::Ipv4Addr, time::Duration};
 use crate::scoreboard::{
     case::{Case, proper},
     client::Client::Dhclient,
-    heard::{Arp, Kind},
+    heard::{Arp, Heard, Kind},
     judge::{Run, must, never, once},
     reply::{NEIGHBOUR, Outgoing, arp, first, host, offer, second},
 };
+
+/// Milliseconds from the ACK to the first claim: by then the slowest has probed and announced.
+const CLAIM: u64 = 13_000;
 
 /// The cases.
 pub fn cases() -> Vec<Case> {
@@ -105,11 +108,16 @@ fn defended() -> Vec<Case> {
             "a claim of the address in use is answered once, and the address kept",
             "RFC 5227 2.4 b",
         )
-        .arp(|packet, before| after_announcements(packet, before, &[3000]))
+        .server(|heard, _| claimed(heard, &[CLAIM]))
         .limit(25)
-        .judge(|run| must(announcements(run) > 2, "no defence").and(run.binds(first()))),
+        .judge(|run| {
+            let claimed = run.requested().map(|requested| requested + Duration::from_millis(CLAIM));
+            let is_later =
+                |arp: &Arp| arp.is_announcement() && claimed.is_some_and(|claimed| arp.at >= claimed);
+            must(run.wire.arps.iter().any(is_later), "no defence").and(run.binds(first()))
+        }),
         Case::new("give-up", "after a second claim within 10 s the address is given up", "RFC 5227 2.4 b")
-            .arp(|packet, before| after_announcements(packet, before, &[3000, 4500]))
+            .server(|heard, _| claimed(heard, &[CLAIM, CLAIM + 1500]))
             .limit(25)
             .judge(|run| {
                 must(run.since(first()).is_some() && !run.has(first()), "the address is still there")
@@ -125,13 +133,14 @@ fn while_probed(packet: &Arp, frame: &[u8]) -> Vec<Outgoing> {
     }
 }
 
-/// Claims of a neighbour, so many milliseconds after the second announcement.
-fn after_announcements(packet: &Arp, before: usize, after: &[u64]) -> Vec<Outgoing> {
-    if !packet.is_announcement() || before != 1 {
-        return Vec::new();
+/// A proper server, and claims of a neighbour so many milliseconds after its ACK.
+fn claimed(heard: &Heard, after: &[u64]) -> Vec<Outgoing> {
+    let mut said = proper(heard);
+    if heard.kind == Kind::Select {
+        let claim = || arp(2, NEIGHBOUR, first(), first());
+        said.extend(after.iter().map(|milliseconds| (Duration::from_millis(*milliseconds), claim())));
     }
-    let claim = || arp(2, NEIGHBOUR, first(), first());
-    after.iter().map(|milliseconds| (Duration::from_millis(*milliseconds), claim())).collect()
+    said
 }
 
 fn announcements(run: &Run<'_>) -> usize {

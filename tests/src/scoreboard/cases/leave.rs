@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::scoreboard::{
     case::{Act, Case, proper},
-    client::Client::Udhcpc,
+    client::Client::{Networkd, Udhcpc},
     heard::{Heard, Kind},
     judge::{Run, Verdict, must, never, once},
-    reply::{ack_as_asked, first, host, nak, offer, second},
+    reply::{ack_as_asked, arp, first, host, nak, offer, second, server_mac},
 };
 
 /// The cases.
@@ -16,7 +16,16 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn releases() -> Vec<Case> {
-    let release = |id, line, rule| Case::new(id, line, rule).then(Act::Release);
+    let release = |id, line, rule| {
+        // As any LAN's server, it has spoken to the client by ARP before.
+        Case::new(id, line, rule).then(Act::Release).server(|heard, _| {
+            let ask = (Duration::from_millis(500), arp(1, server_mac(1), host(1), first()));
+            proper(heard)
+                .into_iter()
+                .chain([ask].into_iter().filter(|_| heard.kind == Kind::Select))
+                .collect()
+        })
+    };
     vec![
         release(
             "release",
@@ -66,9 +75,9 @@ fn kill() -> Case {
 }
 
 fn returns() -> Vec<Case> {
-    let restart = |id, line, rule| {
-        Case::new(id, line, rule).then(Act::Restart).limit(40).not_for(&[Udhcpc], "keeps no lease")
-    };
+    let again = |id, line, rule| Case::new(id, line, rule).then(Act::Restart).limit(40);
+    let restart =
+        |id, line, rule| again(id, line, rule).not_for(&[Udhcpc, Networkd], "keeps no lease from before");
     vec![
         restart(
             "reboot",
@@ -77,7 +86,7 @@ fn returns() -> Vec<Case> {
         )
         .judge(|run| {
             returned(run, |message| {
-                never(message.kind != Kind::Reboot, "begins with another message")
+                never(message.kind != Kind::Reboot, &format!("begins with {:?}", message.kind))
                     .and(never(message.address(50) != Some(first()), "another option 50"))
                     .and(run.binds(first()))
             })
@@ -101,7 +110,7 @@ fn returns() -> Vec<Case> {
         })
         .limit(30)
         .judge(|run| returned(run, |_| must(run.has(first()) || run.has(second()), "no address"))),
-        restart("reboot-id", "a client that comes back is the same to the server", "RFC 2131 4.2").judge(
+        again("reboot-id", "a client that comes back is the same to the server", "RFC 2131 4.2").judge(
             |run| {
                 returned(run, |message| {
                     never(message.option(61) != run.wire.heard[0].option(61), "another option 61")

@@ -79,7 +79,7 @@ fn routed((id, line, rule, (spoil, wanted, unwanted)): Row<Routes>) -> Case {
                 run.routes().iter().any(|(dst, gateway)| dst == to && gateway.as_deref() == by)
             };
             never(has(unwanted), "has the other route")
-                .and(must(has(wanted), &format!("no route to {}", wanted.0)))
+                .and(must(has(wanted), &format!("no route to {} in {:?}", wanted.0, run.routes())))
                 .and(run.keeps(first(), 1))
         })
         .not_for(&[Udhcpc], "a script that we wrote sets routes")

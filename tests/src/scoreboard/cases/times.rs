@@ -93,7 +93,7 @@ fn renewals() -> Vec<Case> {
             .judge(|run| {
                 once(run.requested().zip(run.first(Kind::Rebind)), "REBIND", |(requested, rebind)| {
                     let after = rebind.at.saturating_sub(requested).as_secs();
-                    never(!(10..15).contains(&after), &format!("after {after} s"))
+                    never(!(10..18).contains(&after), &format!("after {after} s"))
                 })
             }),
         Case::new(
