@@ -103,9 +103,10 @@ test: packages ## Run every tier: unit (no privilege), netns (root), docker (roo
 test-unit: ## Run the tier that needs no privilege: units and simulation
 	@cargo test --locked -p landfall-api -p landfall-agent -p landfall -p landfall-images
 
+# Its tests wait for servers and leases more than they compute.
 .PHONY: test-netns
 test-netns: root build test-images ## Run the tier that needs root: network namespaces
-	@$(TEST_ENV) cargo test --locked -p landfall-tests --test 'netns*'
+	@$(TEST_ENV) RUST_TEST_THREADS=8 cargo test --locked -p landfall-tests --test 'netns*'
 
 .PHONY: test-docker
 test-docker: root docker build test-images ## Run the tier that needs root and Docker
