@@ -54,6 +54,11 @@ fn no_answer(interface: &str, search: &Search) -> String {
             "the addresses that are offered on {interface} are in use by somebody else\n  \
              landfall logs says by whom; look for hosts with fixed addresses inside the server's range"
         ),
+        Search { ignored: 1.., why: Some(why), .. } => format!(
+            "DHCP servers answer on {interface}, but nothing that can be used: the last reply is {}\n  \
+             look at that server, and at what the command line says of DHCP",
+            why.escape_debug()
+        ),
         search => {
             let seen = search.cause().map(|cause| format!("  {cause}\n")).unwrap_or_default();
             format!(
@@ -117,6 +122,12 @@ mod tests {
         };
         let said = search(r#""discovers":5,"requests":0,"offers":0,"naks":0"#);
         assert!(said.starts_with("no DHCP server answered on eth0: 5 DISCOVERs sent, no OFFER\n"), "{said}");
+        let said =
+            search(r#""discovers":5,"requests":0,"offers":0,"naks":0,"ignored":2,"why":"of a\u001bkind""#);
+        assert!(
+            said.contains("on eth0, but nothing that can be used: the last reply is of a\\u{1b}kind"),
+            "{said}"
+        );
         let said = search(
             r#""discovers":1,"requests":1,"offers":1,"naks":1,"server":"10.0.0.1","message":"wrong\u001b""#,
         );
