@@ -4,22 +4,21 @@
 
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::OptionCode;
-use landfall_api::{LostReason, MacAddr, Octets, Search as Summary};
+use landfall_api::{LostReason, MacAddr, NoServer, Search as Summary};
 use rand::Rng;
 
 use super::{
     arp::{Claim, Query},
-    hold::{Extending, Held},
+    hold::Extending,
     identity::Identity,
     lease::Lease,
     link_local::LinkLocal,
     message::{Ignored, Reply},
     reboot::Rebooting,
-    request::{Checking, Requesting},
+    request::Checking,
     search::Search,
-    select::Selecting,
     socket::Transmission,
+    state::{Medium, Memory, State, Step},
 };
 use crate::clock::Instant;
 
@@ -79,48 +78,6 @@ pub enum Action {
     Ignore(Ignored),
 }
 
-/// Each state holds what is valid in it and nothing else.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a client has one state, and moves it")]
-pub(super) enum State {
-    /// The link is down and nothing is held.
-    Idle,
-    /// INIT: a DISCOVER is due at that moment.
-    Init { at: Instant, search: Search },
-    /// REBOOTING: the ACK of an earlier lease is awaited.
-    Rebooting(Rebooting),
-    /// SELECTING: an offer is awaited.
-    Selecting(Selecting),
-    /// REQUESTING: an ACK is awaited.
-    Requesting(Requesting),
-    /// There was an ACK; whether somebody else uses the address is being found out.
-    Checking(Checking),
-    /// BOUND.
-    Bound(Held),
-    /// RENEWING, REBINDING, or REBOOTING with an address in use: the server is asked about the lease.
-    Extending(Extending),
-    /// The agent was asked to stop.
-    Stopped,
-}
-
-/// What a state becomes, and what is to be done.
-pub(super) type Step = (State, Vec<Action>);
-
-/// What outlives the states.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// The lease to come back to.
-    pub lease: Option<Lease>,
-    /// The address to ask for.
-    pub address: Option<Ipv4Addr>,
-    /// The server to prefer.
-    pub server: Option<Ipv4Addr>,
-    /// The client identifier that was answered to last, or is to be tried first.
-    pub client_id: Option<Octets>,
-    /// How many addresses in a row were somebody else's.
-    pub conflicts: u32,
-}
-
 /// A DHCP client for one uplink.
 #[derive(Debug)]
 pub struct Client {
@@ -129,13 +86,6 @@ pub struct Client {
     pub(super) memory: Memory,
     pub(super) link_local: Option<LinkLocal>,
     state: State,
-}
-
-/// Whether frames can pass. It changes while a lease is held too, and the search for the next one depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Medium {
-    Up,
-    Down,
 }
 
 /// What the client wants to hear by ARP.
@@ -358,12 +308,12 @@ impl Client {
         search.lose_patience();
         let summary = search.summary.clone();
         match self.identity.settings.no_server {
-            landfall_api::NoServer::Wait => Vec::new(),
-            landfall_api::NoServer::Fail => {
+            NoServer::Wait => Vec::new(),
+            NoServer::Fail => {
                 self.state = State::Stopped;
                 vec![Action::GaveUp(summary)]
             }
-            landfall_api::NoServer::LinkLocal => {
+            NoServer::LinkLocal => {
                 self.link_local = Some(LinkLocal::new(self.identity.mac, 0, context));
                 Vec::new()
             }
@@ -385,66 +335,10 @@ impl Client {
     }
 }
 
-impl State {
-    fn held(&self) -> Option<&Held> {
-        match self {
-            Self::Bound(held) | Self::Extending(Extending { held, .. }) => Some(held),
-            Self::Idle
-            | Self::Init { .. }
-            | Self::Rebooting(_)
-            | Self::Selecting(_)
-            | Self::Requesting(_)
-            | Self::Checking(_)
-            | Self::Stopped => None,
-        }
-    }
-
-    fn search(&self) -> Option<&Search> {
-        match self {
-            Self::Init { search, .. } => Some(search),
-            Self::Rebooting(rebooting) => Some(&rebooting.search),
-            Self::Selecting(selecting) => Some(&selecting.search),
-            Self::Requesting(requesting) => Some(&requesting.search),
-            Self::Checking(checking) => Some(&checking.search),
-            Self::Idle | Self::Bound(_) | Self::Extending(_) | Self::Stopped => None,
-        }
-    }
-
-    fn search_mut(&mut self) -> Option<&mut Search> {
-        match self {
-            Self::Init { search, .. } => Some(search),
-            Self::Rebooting(rebooting) => Some(&mut rebooting.search),
-            Self::Selecting(selecting) => Some(&mut selecting.search),
-            Self::Requesting(requesting) => Some(&mut requesting.search),
-            Self::Checking(checking) => Some(&mut checking.search),
-            Self::Idle | Self::Bound(_) | Self::Extending(_) | Self::Stopped => None,
-        }
-    }
-
-    /// Whether a reply names the client identifier that was given, or none (RFC 6842, section 3).
-    fn is_for(&self, reply: &Reply) -> bool {
-        let given = self.search().map(|search| &search.client_id);
-        let given = given.or_else(|| self.held().map(|held| &held.lease.client_id));
-        match (given, reply.options.raw(OptionCode::ClientIdentifier)) {
-            (Some(Some(ours)), Some(theirs)) => ours.as_slice() == theirs,
-            (Some(None) | None, _) | (_, None) => true,
-        }
-    }
-}
-
 impl Listening {
     /// Whoever claims it, or wants to.
     pub(super) fn address(&mut self, address: Ipv4Addr) {
         self.speakers.push(address);
         self.targets.push(address);
-    }
-}
-
-impl Memory {
-    /// What is worth knowing of a lease once it is over.
-    pub fn learn(&mut self, lease: &Lease) {
-        self.address = Some(lease.address.addr());
-        self.server = lease.server;
-        self.client_id.clone_from(&lease.client_id);
     }
 }

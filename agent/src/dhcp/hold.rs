@@ -8,7 +8,7 @@ use rand::RngExt as _;
 
 use super::{
     arp::{Claim, Query},
-    client::{Action, Client, Context, Listening, State, Step},
+    client::{Action, Client, Context, Listening},
     conflict::{Guard, Verdict},
     lease::{Asked, Lease},
     message::{Ignored, Kind, Reply, ReplyBy, Request},
@@ -16,6 +16,7 @@ use super::{
     retransmit::{after_renewal, after_request},
     select::usable,
     socket::{Delivery, Transmission},
+    state::{State, Step},
 };
 use crate::clock::Instant;
 

@@ -21,6 +21,7 @@ pub mod saved;
 mod search;
 mod select;
 mod socket;
+mod state;
 
 pub use arp::{Audience, Claim, Query, decode as decode_arp};
 pub use client::{Action, Client, Context, Event, Listening};

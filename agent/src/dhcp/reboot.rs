@@ -8,7 +8,7 @@ use rand::RngExt as _;
 
 use super::{
     arp::{Claim, Query},
-    client::{Action, Client, Context, State, Step},
+    client::{Action, Client, Context},
     conflict::{Check, Guard},
     hold::Extending,
     lease::{Asked, Lease},
@@ -16,6 +16,7 @@ use super::{
     request::{Checking, is_of_server},
     search::Search,
     select::{broadcast, usable},
+    state::{State, Step},
 };
 use crate::clock::Instant;
 

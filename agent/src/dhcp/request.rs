@@ -8,7 +8,7 @@ use rand::RngExt as _;
 
 use super::{
     arp::Claim,
-    client::{Action, Client, Context, Medium, State, Step},
+    client::{Action, Client, Context},
     conflict::{Check, Friends, Guard, after_conflict},
     hold::Held,
     identity::Identity,
@@ -17,6 +17,7 @@ use super::{
     retransmit::{after_failure, after_request},
     search::Search,
     select::{broadcast, usable},
+    state::{Medium, State, Step},
 };
 use crate::clock::Instant;
 

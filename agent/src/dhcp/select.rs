@@ -7,7 +7,7 @@ use landfall_api::MacAddr;
 use rand::RngExt as _;
 
 use super::{
-    client::{Action, Client, Context, State, Step},
+    client::{Action, Client, Context},
     conflict::Check,
     identity::IPV6_ONLY,
     lease::{Asked, Lease, Unusable},
@@ -17,6 +17,7 @@ use super::{
     retransmit::after_discover,
     search::Search,
     socket::{Delivery, Transmission},
+    state::{State, Step},
 };
 use crate::clock::Instant;
 
