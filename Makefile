@@ -33,6 +33,7 @@ TEST_ENV = LANDFALL=$(CURDIR)/target/dist/landfall \
 	LANDFALL_AGENT=$(CURDIR)/target/dist/landfall-agent \
 	LANDFALL_IMAGES=$(CURDIR)/$(RELEASE)/landfall-images \
 	LANDFALL_WEB=$(CURDIR)/$(RELEASE)/landfall-web \
+	LANDFALL_MOZIM=$(CURDIR)/target/release/landfall-mozim \
 	LANDFALL_TEST_IMAGES=$(CURDIR)/$(TEST_IMAGES)
 
 .PHONY: help
@@ -139,7 +140,7 @@ bench: packages root docker build test-images ## Measure the figures of docs/ben
 	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench
 
 .PHONY: bench-dhcp
-bench-dhcp: packages root build ## Measure the DHCP client beside others, and herds of it
+bench-dhcp: packages clients root build ## Measure the DHCP client beside others, and herds of it
 	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_dhcp $(ONLY)
 
 .PHONY: mutants
@@ -168,12 +169,13 @@ cargo-fuzz:
 		cargo install --quiet --locked --debug cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 .PHONY: scoreboard
-scoreboard: packages clients root build ## Run five DHCP clients through the same cases: docs/scoreboard.md
+scoreboard: packages clients root build ## Run six DHCP clients through the same cases: docs/scoreboard.md
 	@$(TEST_ENV) cargo run --quiet --locked -p landfall-tests --bin scoreboard
 
 .PHONY: clients
 clients:
 	@.ci/deps clients
+	@cargo build --quiet --locked --release --manifest-path tests/fixtures/mozim/Cargo.toml
 
 .PHONY: install
 install: ## Install what `make build` built to PREFIX/bin (/usr/local/bin)

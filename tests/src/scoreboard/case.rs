@@ -20,6 +20,9 @@ pub type Row<T> = (&'static str, &'static str, &'static str, T);
 /// What is found.
 pub type Judge = Box<dyn Fn(&Run<'_>) -> Verdict + Send + Sync>;
 
+/// Why nothing can be said of a client that leaves this to others.
+pub const BY_OURS: &str = "a program that we wrote does it";
+
 /// What is done to the client once it has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {

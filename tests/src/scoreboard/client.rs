@@ -20,6 +20,9 @@ use crate::{
 /// The interface that they lease for.
 pub const UPLINK: &str = "lan0";
 
+/// The version that `fixtures/mozim` depends on.
+const MOZIM_VERSION: &str = "0.3.4";
+
 /// A client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
@@ -33,11 +36,13 @@ pub enum Client {
     Dhcpcd,
     /// systemd's.
     Networkd,
+    /// The library of netavark's DHCP proxy, in a program of ours.
+    Mozim,
 }
 
 /// All of them, in the order of the table.
-pub const ALL: [Client; 5] =
-    [Client::Landfall, Client::Udhcpc, Client::Dhclient, Client::Dhcpcd, Client::Networkd];
+pub const ALL: [Client; 6] =
+    [Client::Landfall, Client::Udhcpc, Client::Dhclient, Client::Dhcpcd, Client::Networkd, Client::Mozim];
 
 /// What a case wants of a client.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +68,7 @@ impl fmt::Display for Client {
             Self::Dhclient => "dhclient",
             Self::Dhcpcd => "dhcpcd",
             Self::Networkd => "networkd",
+            Self::Mozim => "mozim",
         })
     }
 }
@@ -80,7 +86,7 @@ impl Client {
     fn spawn(self, settings: Settings, namespace: &Netns, state: &Path) -> Child {
         let mut command = match self {
             Self::Landfall => landfall(namespace, state),
-            Self::Udhcpc | Self::Dhclient | Self::Dhcpcd | Self::Networkd => {
+            Self::Udhcpc | Self::Dhclient | Self::Dhcpcd | Self::Networkd | Self::Mozim => {
                 packaged(self, settings, namespace, state)
             }
         };
@@ -97,6 +103,7 @@ impl Client {
     pub fn version(self) -> String {
         let package = match self {
             Self::Landfall => return env!("CARGO_PKG_VERSION").to_owned(),
+            Self::Mozim => return MOZIM_VERSION.to_owned(),
             Self::Udhcpc => "udhcpc",
             Self::Dhclient => "isc-dhcp-client",
             Self::Dhcpcd => "dhcpcd-base",
@@ -108,7 +115,7 @@ impl Client {
     /// What asks it to give its lease back.
     fn release_signal(self) -> Signal {
         match self {
-            Self::Landfall | Self::Networkd | Self::Dhclient => Signal::SIGTERM,
+            Self::Landfall | Self::Networkd | Self::Dhclient | Self::Mozim => Signal::SIGTERM,
             Self::Udhcpc => Signal::SIGUSR2,
             Self::Dhcpcd => Signal::SIGALRM,
         }

@@ -11,7 +11,7 @@ use std::{
 use landfall_tests::{
     lan::Lan,
     netns::Netns,
-    run::{now, output, path, run, unique, wait_until},
+    run::{now, path, run, unique, wait_until},
 };
 use tempfile::TempDir;
 
@@ -79,28 +79,26 @@ fn ways(floor: &Path) -> Vec<Way> {
         landfall("four messages, `fast`", "at most 450 ms", 0, "fast", false),
         landfall("re-created with its saved lease, `fast`", "at most 20 ms", 0, "fast", true),
     ];
-    let others: [(&str, &[&str]); 4] = [
-        ("udhcpc", &["udhcpc", "-f", "-i", INTERFACE]),
-        ("dhclient", &["dhclient", "-d", "-1", INTERFACE]),
-        ("dhcpcd, detection off", &["dhcpcd", "-B", "-A", "-4", INTERFACE]),
-        ("dhcpcd, as it comes", &["dhcpcd", "-B", "-4", INTERFACE]),
+    // Each in mounts of its own, so that its files are new each time.
+    let hide = "mount -t tmpfs none /var/lib; mkdir -p /var/lib/dhcp /var/lib/dhcpcd; mount -t tmpfs none /run; \
+                mount --bind /dev/null /etc/resolv.conf; exec \"$@\"";
+    let hidden = ["unshare", "--mount", "sh", "-c", hide, "sh"];
+    let others: [(&str, &[&str], &[&str]); 6] = [
+        ("udhcpc", &hidden, &["udhcpc", "-f", "-i", INTERFACE]),
+        ("dhclient", &hidden, &["dhclient", "-d", "-1", INTERFACE]),
+        ("dhcpcd, detection off", &hidden, &["dhcpcd", "-B", "-A", "-4", INTERFACE]),
+        ("dhcpcd, as it comes", &hidden, &["dhcpcd", "-B", "-4", INTERFACE]),
+        ("networkd, detection off", &["unshare", "--mount", "--uts"], &["tests/fixtures/clients/networkd"]),
+        ("mozim", &[], &["tests/fixtures/clients/mozim"]),
     ];
-    for (name, line) in others {
-        if output(&["sh", "-c", &format!("command -v {}", line[0])]).status.success() {
-            // Each in mounts of its own, so that its files are new each time.
-            let hide = "mount -t tmpfs none /var/lib; mkdir -p /var/lib/dhcp /var/lib/dhcpcd; mount -t tmpfs none /run; \
-                        mount --bind /dev/null /etc/resolv.conf; exec \"$@\"";
-            let hidden = [&["unshare", "--mount", "sh", "-c", hide, "sh"], line].concat();
-            ways.push(Way {
-                name: name.into(),
-                to_reach: "",
-                lan: 0,
-                line: hidden.into_iter().map(str::to_owned).collect(),
-                input: String::new(),
-                is_known: false,
-            });
-        }
-    }
+    ways.extend(others.map(|(name, around, line)| Way {
+        name: name.into(),
+        to_reach: "",
+        lan: 0,
+        line: around.iter().chain(line).map(|&word| word.into()).collect(),
+        input: String::new(),
+        is_known: false,
+    }));
     ways
 }
 
@@ -133,6 +131,7 @@ fn lease(lan: &Lan, way: &Way, state: &TempDir, mac: &str) -> Duration {
         let begin = now();
         let mut command = Command::new(&way.line[0]);
         command.args(&way.line[1..]).env("LANDFALL_STATE", state.path());
+        command.env("UPLINK", INTERFACE).env("STATE", state.path());
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         (begin, command.spawn().expect("it is there"))
     });

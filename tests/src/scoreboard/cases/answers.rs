@@ -2,7 +2,7 @@
 
 use crate::scoreboard::{
     case::{Case, proper},
-    client::Client::{Dhclient, Networkd, Udhcpc},
+    client::Client::{Dhclient, Mozim, Networkd, Udhcpc},
     heard::{Heard, Kind},
     judge::{Run, Verdict, must, never, once},
     reply::{Outgoing, ack, ack_as_asked, first, host, nak, offer, second},
@@ -173,7 +173,7 @@ fn silences() -> Vec<Case> {
 }
 
 fn rapid() -> Vec<Case> {
-    let clients = [Udhcpc, Dhclient, Networkd];
+    let clients = [Udhcpc, Dhclient, Networkd, Mozim];
     vec![
         Case::new(
             "offer-rapid80",

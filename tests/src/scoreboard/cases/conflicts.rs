@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use crate::scoreboard::{
     case::{Case, proper},
-    client::Client::Dhclient,
+    client::Client::{Dhclient, Mozim},
     heard::{Arp, Heard, Kind},
     judge::{Run, must, never, once},
     reply::{NEIGHBOUR, Outgoing, arp, first, host, offer, second},
@@ -17,7 +17,10 @@ const CLAIM: u64 = 13_000;
 pub fn cases() -> Vec<Case> {
     let cases = [declined(), probed(), defended()].into_iter().flatten().map(Case::with_conflict_detection);
     cases
-        .map(|case| case.not_for(&[Dhclient], "leaves it to its script, and Debian's does not look"))
+        .map(|case| {
+            case.not_for(&[Dhclient], "leaves it to its script, and Debian's does not look")
+                .not_for(&[Mozim], "leaves it to its caller")
+        })
         .collect()
 }
 

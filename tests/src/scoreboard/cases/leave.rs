@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::scoreboard::{
-    case::{Act, Case, proper},
-    client::Client::{Networkd, Udhcpc},
+    case::{Act, BY_OURS, Case, proper},
+    client::Client::{Mozim, Networkd, Udhcpc},
     heard::{Heard, Kind},
     judge::{Run, Verdict, must, never, once},
     reply::{ack_as_asked, arp, first, host, nak, offer, second, server_mac},
@@ -52,7 +52,8 @@ fn releases() -> Vec<Case> {
             })
         }),
         release("release-gone", "after RELEASE the address is gone", "RFC 2131 4.4.6")
-            .judge(|run| released(run, |_| must(!run.has(first()), "the address is still there"))),
+            .judge(|run| released(run, |_| must(!run.has(first()), "the address is still there")))
+            .not_for(&[Mozim], BY_OURS),
     ]
 }
 
@@ -71,13 +72,14 @@ fn kill() -> Case {
                 never(run.had(first(), over), "still there").and(must(!run.has(first()), "still there"))
             })
         })
-        .not_for(&[Udhcpc], "a script that we wrote sets the lifetime")
+        .not_for(&[Udhcpc, Mozim], BY_OURS)
 }
 
 fn returns() -> Vec<Case> {
     let again = |id, line, rule| Case::new(id, line, rule).then(Act::Restart).limit(40);
-    let restart =
-        |id, line, rule| again(id, line, rule).not_for(&[Udhcpc, Networkd], "keeps no lease from before");
+    let restart = |id, line, rule| {
+        again(id, line, rule).not_for(&[Udhcpc, Networkd, Mozim], "keeps no lease from before")
+    };
     vec![
         restart(
             "reboot",

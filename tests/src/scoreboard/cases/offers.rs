@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use crate::scoreboard::{
-    case::{Case, Row, Spoil},
-    client::Client::Udhcpc,
+    case::{BY_OURS, Case, Row, Spoil},
+    client::Client::{Mozim, Udhcpc},
     heard::Kind,
     judge::{must, never},
     reply::{Reply, ack, first, host, offer, second},
@@ -62,11 +62,7 @@ fn refused(
         _ => Vec::new(),
     });
     let case = case.judge(move |run| run.shuns(bad).and(run.binds(second())));
-    if id.starts_with("mask") {
-        case.not_for(&[Udhcpc], "a script that we wrote applies the mask")
-    } else {
-        case
-    }
+    if id.starts_with("mask") { case.not_for(&[Udhcpc, Mozim], BY_OURS) } else { case }
 }
 
 fn mask_missing() -> Case {
@@ -85,5 +81,5 @@ fn mask_missing() -> Case {
             never(prefix.is_some_and(|prefix| prefix != 8), &format!("prefix {}", prefix.unwrap_or_default()))
                 .and(must(prefix.is_some() || run.has(second()), "no address"))
         })
-        .not_for(&[Udhcpc], "a script that we wrote applies the mask")
+        .not_for(&[Udhcpc, Mozim], BY_OURS)
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::scoreboard::{
-    case::{Case, Row, proper},
-    client::Client::Udhcpc,
+    case::{BY_OURS, Case, Row, proper},
+    client::Client::{Mozim, Udhcpc},
     heard::{Heard, Kind},
     judge::{Run, Verdict, must, never, once},
     reply::{Outgoing, Reply, ack, ack_as_asked, first, host, nak, offer, second, server_mac},
@@ -108,7 +108,7 @@ fn extended() -> Vec<Case> {
                     must((29..=32).contains(&valid), &format!("valid for {valid} s"))
                 })
             })
-            .not_for(&[Udhcpc], "a script that we wrote sets the lifetime"),
+            .not_for(&[Udhcpc, Mozim], BY_OURS),
         Case::new("renew-other-ip", "a renewal that gives another address moves to it", "C-30")
             .server(answers(|heard| Some(ack(heard).yiaddr(second()).times(LEASE, 6, 12))))
             .limit(25)

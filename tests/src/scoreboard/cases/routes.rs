@@ -1,8 +1,8 @@
 //! Routers and classless routes.
 
 use crate::scoreboard::{
-    case::{Case, Row},
-    client::Client::Udhcpc,
+    case::{BY_OURS, Case, Row},
+    client::Client::{Mozim, Udhcpc},
     heard::Kind,
     judge::{must, never},
     reply::{Reply, ack, first, offer},
@@ -82,5 +82,5 @@ fn routed((id, line, rule, (spoil, wanted, unwanted)): Row<Routes>) -> Case {
                 .and(must(has(wanted), &format!("no route to {} in {:?}", wanted.0, run.routes())))
                 .and(run.keeps(first(), 1))
         })
-        .not_for(&[Udhcpc], "a script that we wrote sets routes")
+        .not_for(&[Udhcpc, Mozim], BY_OURS)
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::scoreboard::{
-    case::{Case, Row, Spoil},
-    client::Client::Udhcpc,
+    case::{BY_OURS, Case, Row, Spoil},
+    client::Client::{Mozim, Udhcpc},
     heard::{Heard, Kind},
     judge::{Run, Verdict, must, never, once},
     reply::{Outgoing, ack_as_asked, first, offer},
@@ -52,7 +52,7 @@ fn storms() -> Vec<Case> {
                     never(!(590..=600).contains(&address.valid), &format!("valid for {} s", address.valid))
                 })
             })
-            .not_for(&[Udhcpc], "a script that we wrote sets the lifetime"),
+            .not_for(&[Udhcpc, Mozim], BY_OURS),
     ]
 }
 
