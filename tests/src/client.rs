@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     netns::Netns,
-    run::{path, wait_until},
+    run::{path, slowness, wait_until},
 };
 
 /// Longer than an answer takes, short enough to wait for one that does not come.
@@ -33,8 +33,8 @@ pub fn serve(namespace: &Netns, arguments: &str) {
 /// If nobody answers.
 pub fn connect(from: &Netns, to: impl Into<SocketAddr>) -> io::Result<TcpStream> {
     let to = to.into();
-    let stream = from.within(|| TcpStream::connect_timeout(&to, ANSWER))?;
-    stream.set_read_timeout(Some(ANSWER))?;
+    let stream = from.within(|| TcpStream::connect_timeout(&to, ANSWER * slowness()))?;
+    stream.set_read_timeout(Some(ANSWER * slowness()))?;
     Ok(stream)
 }
 
@@ -66,9 +66,17 @@ pub fn fetch(from: &Netns, to: impl Into<SocketAddr>) -> io::Result<String> {
 /// # Errors
 /// If none comes.
 pub fn echo(from: &Netns, to: impl Into<SocketAddr>, text: &str) -> io::Result<String> {
+    echo_from(from, 0, to, text)
+}
+
+/// The same from a port of one's choice.
+///
+/// # Errors
+/// If no answer comes.
+pub fn echo_from(from: &Netns, port: u16, to: impl Into<SocketAddr>, text: &str) -> io::Result<String> {
     let to = to.into();
-    let socket = from.within(|| UdpSocket::bind("0.0.0.0:0"))?;
-    socket.set_read_timeout(Some(ANSWER))?;
+    let socket = from.within(|| UdpSocket::bind(("0.0.0.0", port)))?;
+    socket.set_read_timeout(Some(ANSWER * slowness()))?;
     socket.send_to(text.as_bytes(), to)?;
     let mut answer = [0; 1500];
     let (length, sender) = socket.recv_from(&mut answer)?;

@@ -11,6 +11,11 @@ use std::{
 /// Longer than anything here takes on a loaded machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
+/// How many times longer things take here than on a processor of their own: an emulated machine is told so.
+pub fn slowness() -> u32 {
+    env::var("LANDFALL_TEST_SLOWNESS").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
 /// A short name that nothing else has: two runs at once never meet.
 pub fn unique() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -54,7 +59,7 @@ pub fn path(variable: &str) -> PathBuf {
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let since = now();
     while !condition() {
-        assert!(now().duration_since(since) < LIMIT, "waited in vain: {what}");
+        assert!(now().duration_since(since) < LIMIT * slowness(), "waited in vain: {what}");
         std::thread::yield_now();
         // Not a fixed sleep: the condition is asked again and again, just not without pause.
         std::thread::park_timeout(Duration::from_millis(20));

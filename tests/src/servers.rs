@@ -215,7 +215,7 @@ fn networkd(lan: &mut Lan) {
     fs::write(&config, text).expect("a file");
     // It gives the address itself, and disputes one that is there.
     lan.router.ip("addr flush dev br0");
-    let script = "mount -t sysfs -o ro sysfs /sys && mount -t tmpfs none /run && cd /run && mkdir -p systemd/network \
+    let script = "umask 022 && mount -t sysfs -o ro sysfs /sys && mount -t tmpfs none /run && cd /run && mkdir -p systemd/network \
                   systemd/netif/links systemd/netif/leases systemd/netif/lldp && chown -R systemd-network systemd/netif && \
                   install -m 644 \"$1\" systemd/network/ && exec /lib/systemd/systemd-networkd";
     lan.serve("unshare", &["--mount", "sh", "-c", script, "sh", &config.display().to_string()]);

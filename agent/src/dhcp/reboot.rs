@@ -40,7 +40,7 @@ pub(super) struct Rebooting {
 pub(super) struct Reboot {
     pub xid: u32,
     began: Instant,
-    lease: Lease,
+    pub lease: Lease,
 }
 
 impl Client {

@@ -54,7 +54,7 @@ impl Search {
         u16::try_from(now.saturating_duration_since(self.began).as_secs()).unwrap_or(u16::MAX)
     }
 
-    /// Whether the next DISCOVER has another client identifier; then it begins another transaction.
+    /// Whether the next DISCOVER has another client identifier than the last.
     pub fn alternates(&mut self, identity: &Identity) -> bool {
         let other = identity.other_client_id(self.client_id.as_ref());
         let is_due = self.unanswered + 1 >= FIRST_ALTERNATE && other != self.client_id;

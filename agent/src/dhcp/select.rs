@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use dhcproto::v4::{DhcpOption, MessageType};
-use landfall_api::MacAddr;
+use landfall_api::{MacAddr, Octets};
 use rand::RngExt as _;
 
 use super::{
@@ -33,30 +33,92 @@ const SHORTEST_IPV6_ONLY: u32 = 300;
 /// SELECTING.
 #[derive(Debug)]
 pub(super) struct Selecting {
-    xid: u32,
-    /// When its first DISCOVER was sent: a lease in answer to one runs from then.
-    began: Instant,
-    /// Of the last DISCOVER; its REQUEST must repeat it (RFC 2131, section 4.4.1).
-    secs: u16,
+    /// That of the last DISCOVER.
+    transaction: Transaction,
+    /// That of the other client identifier. A server may be so slow that its OFFER comes when it is not its turn.
+    other: Option<Transaction>,
     /// When the next DISCOVER is due.
     at: Instant,
-    /// The best offer so far, while a better one may come.
-    candidate: Option<Candidate>,
+    /// What was offered since the last DISCOVER, while a better offer may come.
+    offered: Offered,
     /// An earlier lease whose server may still answer.
     reboot: Option<Reboot>,
     pub search: Search,
 }
 
+/// The DISCOVERs of one client identifier.
 #[derive(Debug)]
-struct Candidate {
-    lease: Lease,
-    until: Instant,
+struct Transaction {
+    xid: u32,
+    client_id: Option<Octets>,
+    /// When its first DISCOVER was sent: a lease in answer to one runs from then.
+    began: Instant,
+    /// Of its last DISCOVER; its REQUEST must repeat it (RFC 2131, section 4.4.1).
+    secs: u16,
+    /// Whether one of its DISCOVERs had the option of rapid commit.
+    commitment: Commitment,
+}
+
+/// Whether a server was asked to take the lease for taken at once (RFC 4039).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commitment {
+    Invited,
+    Uninvited,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+enum Offered {
+    Nothing,
+    /// The best so far, and when it is to be taken.
+    Candidate(Lease, Instant),
+    /// Several servers do not say who they are: none of them can be asked.
+    Ambiguous,
+}
+
+impl Transaction {
+    fn new(client_id: Option<Octets>, context: &mut Context<'_>) -> Self {
+        let (xid, began) = (context.rng.random(), context.now);
+        Self { xid, client_id, began, secs: 0, commitment: Commitment::Uninvited }
+    }
 }
 
 impl Selecting {
     /// When the next DISCOVER is due, or an offer is to be taken.
     pub fn deadline(&self) -> Instant {
-        self.candidate.as_ref().map_or(self.at, |candidate| candidate.until.min(self.at))
+        match &self.offered {
+            Offered::Candidate(_, until) => self.at.min(*until),
+            Offered::Nothing | Offered::Ambiguous => self.at,
+        }
+    }
+
+    /// The client identifier of the transaction that a reply belongs to, if it belongs to one.
+    pub fn client_id(&self, xid: u32) -> Option<&Option<Octets>> {
+        let reboot = self.reboot.as_ref().filter(|reboot| reboot.xid == xid);
+        let own = self.transaction(xid).map(|transaction| &transaction.client_id);
+        own.or(reboot.map(|reboot| &reboot.lease.client_id))
+    }
+
+    fn transaction(&self, xid: u32) -> Option<&Transaction> {
+        [Some(&self.transaction), self.other.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|transaction| transaction.xid == xid)
+    }
+
+    /// Goes on as the client identifier that is the search's now.
+    fn alternate(&mut self, context: &mut Context<'_>) {
+        let client_id = &self.search.client_id;
+        let next = self.other.take().unwrap_or_else(|| Transaction::new(client_id.clone(), context));
+        self.other = Some(std::mem::replace(&mut self.transaction, next));
+    }
+
+    /// What goes on after an offer: the transaction that it belongs to, and the search as its client identifier.
+    fn chosen(self, lease: &Lease) -> (Transaction, Search) {
+        let Self { transaction, other, mut search, .. } = self;
+        search.client_id.clone_from(&lease.client_id);
+        let other = other.filter(|other| other.client_id == lease.client_id);
+        (other.unwrap_or(transaction), search)
     }
 }
 
@@ -68,15 +130,15 @@ impl Client {
         reboot: Option<Reboot>,
         context: &mut Context<'_>,
     ) -> Step {
-        let (xid, now) = (context.rng.random(), context.now);
-        let selecting = Selecting { xid, began: now, secs: 0, at: now, candidate: None, reboot, search };
-        self.send_discover(selecting, context)
+        let transaction = Transaction::new(search.client_id.clone(), context);
+        let (at, offered) = (context.now, Offered::Nothing);
+        self.send_discover(Selecting { transaction, other: None, at, offered, reboot, search }, context)
     }
 
     /// The time for offers is over: takes the one that there is, or asks again.
     pub(super) fn select(&mut self, mut selecting: Selecting, context: &mut Context<'_>) -> Step {
-        if let Some(candidate) = selecting.candidate.take() {
-            return self.take(selecting, candidate.lease, context);
+        if let Offered::Candidate(lease, _) = std::mem::replace(&mut selecting.offered, Offered::Nothing) {
+            return self.take(selecting, lease, context);
         }
         let summary = selecting.search.summary.clone();
         let (state, mut actions) = self.send_discover(selecting, context);
@@ -85,27 +147,28 @@ impl Client {
     }
 
     fn send_discover(&mut self, mut selecting: Selecting, context: &mut Context<'_>) -> Step {
-        let Selecting { xid, began, secs, at, search, .. } = &mut selecting;
-        if search.alternates(&self.identity) {
-            (*xid, *began) = (context.rng.random(), context.now);
+        if selecting.search.alternates(&self.identity) {
+            selecting.alternate(context);
         }
+        let Selecting { transaction, at, search, .. } = &mut selecting;
         search.discovered();
-        *secs = search.secs(context.now);
+        transaction.secs = search.secs(context.now);
         *at = context.now + after_discover(search.unanswered, context.rng);
         let mut options = Vec::new();
         options.extend(self.memory.address.map(DhcpOption::RequestedIpAddress));
         options.extend(self.identity.parameters());
         if self.identity.settings.rapid_commit && search.is_rapid() {
+            transaction.commitment = Commitment::Invited;
             options.push(DhcpOption::RapidCommit);
         }
         let message = Request {
             kind: MessageType::Discover,
-            xid: *xid,
-            secs: *secs,
+            xid: transaction.xid,
+            secs: transaction.secs,
             reply: search.reply_by(&self.identity),
             ciaddr: Ipv4Addr::UNSPECIFIED,
             mac: self.identity.mac,
-            client_id: search.client_id.clone(),
+            client_id: transaction.client_id.clone(),
             options,
         };
         (State::Selecting(selecting), vec![broadcast(&message)])
@@ -150,18 +213,16 @@ impl Client {
         from: MacAddr,
         context: &mut Context<'_>,
     ) -> Result<Lease, Ignored> {
-        if reply.xid != selecting.xid {
-            return Err(Ignored::OtherTransaction);
-        }
+        let transaction = selecting.transaction(reply.xid).ok_or(Ignored::OtherTransaction)?;
         // An OFFER with the option of rapid commit is an OFFER; an ACK without it commits its server to nothing.
-        let is_rapid = self.identity.settings.rapid_commit && reply.is_committed();
+        let is_rapid = transaction.commitment == Commitment::Invited && reply.is_committed();
         match reply.kind {
             Kind::Offer => {}
             Kind::Ack if is_rapid => {}
             Kind::Ack | Kind::Nak => return Err(Ignored::Unexpected),
         }
-        let requested = if reply.kind == Kind::Ack { selecting.began } else { context.now };
-        let client_id = selecting.search.client_id.as_ref();
+        let requested = if reply.kind == Kind::Ack { transaction.began } else { context.now };
+        let client_id = transaction.client_id.as_ref();
         usable(reply, from, &Asked { identity: &self.identity, client_id, requested }, context)
     }
 
@@ -189,7 +250,7 @@ impl Client {
 
     /// Asks for what was offered, and begins to find out whether somebody has it.
     fn take(&mut self, selecting: Selecting, lease: Lease, context: &mut Context<'_>) -> Step {
-        let Selecting { xid, began, secs, mut search, .. } = selecting;
+        let (Transaction { xid, began, secs, .. }, mut search) = selecting.chosen(&lease);
         let reply = search.reply_by(&self.identity);
         search.unanswered = 0;
         let thoroughness = self.identity.settings.conflict_detection;
@@ -204,7 +265,10 @@ impl Client {
         let thoroughness = self.identity.settings.conflict_detection;
         let check = Check::new(lease.address.addr(), thoroughness, context.now, context.rng);
         match check {
-            Some(check) => self.settle(Checking { lease, check, search: selecting.search }, context),
+            Some(check) => {
+                let (_, search) = selecting.chosen(&lease);
+                self.settle(Checking { lease, check, search }, context)
+            }
             None => self.bind(lease, context),
         }
     }
@@ -219,7 +283,10 @@ impl Client {
     ) -> Step {
         let reboot = selecting.reboot.take().expect("the caller has seen it");
         match self.judge_reboot(&reboot, reply, from, context) {
-            Ok(Some(lease)) => self.come_back(lease, selecting.search, context),
+            Ok(Some(lease)) => {
+                let (_, search) = selecting.chosen(&lease);
+                self.come_back(lease, search, context)
+            }
             Ok(None) => (State::Selecting(selecting), vec![Action::Ignore(Ignored::Unexpected)]),
             Err(ignored) => {
                 selecting.reboot = Some(reboot);
@@ -233,11 +300,15 @@ impl Selecting {
     /// Keeps the better of two offers. Of several servers that do not say who they are none can be asked.
     fn keep(&mut self, lease: Lease, until: Instant) {
         let is_nameless = lease.server.is_none();
-        match &self.candidate {
-            Some(kept) if is_nameless && kept.lease.server.is_some() => {}
-            Some(kept) if is_nameless && kept.lease.server_mac != lease.server_mac => self.candidate = None,
-            Some(kept) if kept.lease.server.is_some() => {}
-            Some(_) | None => self.candidate = Some(Candidate { lease, until }),
+        match &self.offered {
+            Offered::Candidate(kept, _) if kept.server.is_some() => {}
+            Offered::Candidate(kept, _) if is_nameless && kept.server_mac != lease.server_mac => {
+                self.offered = Offered::Ambiguous;
+            }
+            Offered::Ambiguous if is_nameless => {}
+            Offered::Nothing | Offered::Candidate(..) | Offered::Ambiguous => {
+                self.offered = Offered::Candidate(lease, until);
+            }
         }
     }
 }

@@ -104,7 +104,11 @@ impl State {
 
     /// Whether a reply names the client identifier that was given, or none (RFC 6842, section 3).
     pub(super) fn is_for(&self, reply: &Reply) -> bool {
-        let given = self.search().map(|search| &search.client_id);
+        let given = if let Self::Selecting(selecting) = self {
+            selecting.client_id(reply.xid)
+        } else {
+            self.search().map(|search| &search.client_id)
+        };
         let given = given.or_else(|| self.held().map(|held| &held.lease.client_id));
         match (given, reply.options.raw(OptionCode::ClientIdentifier)) {
             (Some(Some(ours)), Some(theirs)) => ours.as_slice() == theirs,

@@ -80,3 +80,15 @@ fn c_18_only_a_discover_has_the_option() {
     assert_eq!(only_sent(&host.wait()).option(RAPID_COMMIT), None);
     assert_eq!(only_sent(&host.step(Event::Stop)).option(RAPID_COMMIT), None);
 }
+
+#[test]
+fn c_18_an_ack_to_a_discover_without_the_option_is_no_lease() {
+    // Given a search that has come to the other client identifier, whose DISCOVERs never had the option
+    let (mut host, first) = Host::selecting_with(Dhcp { rapid_commit: true, ..settings() });
+    let discovers: Vec<Sent> = (0..6).map(|_| only_sent(&host.wait())).collect();
+    let other = discovers.iter().find(|discover| discover.xid() != first.xid()).expect("another transaction");
+    assert_eq!(other.option(80), None);
+    // when an ACK comes for it, then it commits nobody; one for the first still does.
+    host.ignores(&Answer::ack(other).with(80, []), Ignored::Unexpected);
+    assert!(matches!(host.hear(&Answer::ack(&first).with(80, []))[..], [Action::Granted(_), ..]));
+}

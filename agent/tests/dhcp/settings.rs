@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use landfall_agent::dhcp::{Action, Event, Ignored, Unusable};
-use landfall_api::{Broadcast, ClientId, Dhcp, DnsUpdate, Fqdn};
+use landfall_api::{Broadcast, ClientId, Dhcp, DnsUpdate, Fqdn, Octets};
 
 use crate::bench::*;
 
@@ -76,14 +76,62 @@ fn n_07_an_identifier_that_the_spec_chose_stays() {
 }
 
 #[test]
-fn n_07_another_identifier_is_another_transaction() {
+fn n_07_each_identifier_has_one_transaction() {
     let (mut host, first) = Host::selecting();
-    let mut last = first;
+    let mut sent = vec![first];
     for _ in 0..8 {
         let next = only_sent(&host.wait());
-        assert_eq!(next.xid() == last.xid(), next.option(61) == last.option(61));
-        last = next;
+        for earlier in &sent {
+            assert_eq!(next.xid() == earlier.xid(), next.option(61) == earlier.option(61));
+        }
+        sent.push(next);
     }
+}
+
+#[test]
+fn n_07_a_late_offer_for_either_identifier_is_taken() {
+    // Given a search that has come to both, and is at the one or at the other
+    for waits in 5..9 {
+        for is_named in [true, false] {
+            let (mut host, first) = Host::selecting();
+            let mut discovers = vec![first];
+            discovers.extend((0..waits).map(|_| only_sent(&host.wait())));
+            let of_this = |discover: &&Sent| discover.option(61).is_some() == is_named;
+            let discover = discovers.iter().rfind(of_this).expect("both");
+            // when the OFFER for one of them arrives, then that one is asked for, in all that it says.
+            let request = only_sent(&host.hear(&Answer::offer(discover)));
+            assert_eq!(
+                (request.kind(), request.xid(), request.secs()),
+                (REQUEST, discover.xid(), discover.secs())
+            );
+            assert_eq!(request.option(61), discover.option(61));
+            let echoed = Answer::ack(&request).with(61, request.option(61).unwrap_or(b"whatever"));
+            assert!(matches!(host.hear(&echoed)[..], [Action::Granted(_), ..]));
+            assert_eq!(only_sent(&host.wait()).option(61), discover.option(61));
+        }
+    }
+}
+
+#[test]
+fn n_07_an_offer_names_the_identifier_of_its_own_transaction() {
+    let (mut host, first) = Host::selecting();
+    let other = (0..4).map(|_| only_sent(&host.wait())).last().expect("four");
+    assert_eq!(other.option(61), None);
+    host.ignores(&Answer::offer(&first).with(61, *b"\x01another"), Ignored::OtherClient);
+    let ours = first.option(61).expect("it has one").to_vec();
+    assert_eq!(only_sent(&host.hear(&Answer::offer(&first).with(61, ours))).kind(), REQUEST);
+}
+
+#[test]
+fn n_07_a_rapid_ack_counts_from_the_first_discover_of_its_identifier() {
+    let (mut host, first) = Host::selecting_with(Dhcp { rapid_commit: true, ..settings() });
+    let began = host.now;
+    for _ in 0..4 {
+        host.wait();
+    }
+    host.hear(&Answer::ack(&first).with(80, []));
+    assert_eq!(host.lease().requested, began);
+    assert_eq!(host.lease().client_id.as_ref().map(Octets::as_slice), first.option(61));
 }
 
 #[test]
@@ -213,9 +261,17 @@ fn f_16_a_server_with_a_name_is_better_and_two_without_are_none() {
     assert_eq!(request.address_option(54), Some(SERVER));
     let (mut host, discover) = Host::selecting();
     let nameless = Answer::offer(&discover).without(54);
+    // However often they say so.
+    for _ in 0..2 {
+        host.hear(&nameless);
+        host.hear(&Answer { from: NEIGHBOUR, ..nameless.clone() });
+    }
+    host.hear(&nameless);
+    assert_eq!(only_sent(&host.wait()).kind(), DISCOVER);
+    // But one with a name can be asked.
     host.hear(&nameless);
     host.hear(&Answer { from: NEIGHBOUR, ..nameless });
-    assert_eq!(only_sent(&host.wait()).kind(), DISCOVER);
+    assert_eq!(only_sent(&host.hear(&Answer::offer(&discover))).address_option(54), Some(SERVER));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Measures the DHCP client beside others, in one run, and prints the table of `docs/benchmarks.md`. Words on the command line
-//! choose among `start`, `herd`, `outage` and `flood`; none means all.
+//! choose among `start`, `herd`, `slow`, `outage` and `flood`; none means all.
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
+mod crowd;
 mod flood;
 mod herd;
 mod start;
+mod wire;
 
 use std::{env, time::Duration};
 
@@ -16,7 +18,10 @@ fn main() {
         start::measure();
     }
     if is_chosen("herd") {
-        herd::together();
+        herd::before_fast_servers();
+    }
+    if is_chosen("slow") {
+        herd::before_a_slow_server();
     }
     if is_chosen("outage") {
         herd::after_an_outage();
