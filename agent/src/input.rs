@@ -4,8 +4,11 @@ use std::{collections::VecDeque, future};
 
 use landfall_api::{Spec, SpecError};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt as _, Stdin, stdin};
-use tracing::warn;
+use tokio::{
+    io::{AsyncReadExt as _, Stdin, stdin},
+    net::unix::pipe,
+};
+use tracing::{debug, warn};
 
 use crate::documents::{DocumentError, Documents};
 
@@ -20,9 +23,22 @@ pub enum InputError {
     Spec(#[from] SpecError),
 }
 
+/// Where a process finds its standard input again.
+const STDIN: &str = "/proc/self/fd/0";
+
+/// Who can be read from.
+enum Source {
+    /// Whoever had standard input open when the agent began.
+    First(Stdin),
+    /// Whoever opens the pipe that it is, now that those are gone.
+    Anybody(pipe::Receiver),
+    /// It is no pipe, and it has ended.
+    Nobody,
+}
+
 /// Standard input, read as it comes.
 pub struct Input {
-    stdin: Stdin,
+    source: Source,
     documents: Documents,
     unread: VecDeque<Result<String, DocumentError>>,
     is_at_end: bool,
@@ -31,7 +47,12 @@ pub struct Input {
 impl Input {
     /// Standard input from here on.
     pub fn new() -> Self {
-        Self { stdin: stdin(), documents: Documents::default(), unread: VecDeque::new(), is_at_end: false }
+        Self {
+            source: Source::First(stdin()),
+            documents: Documents::default(),
+            unread: VecDeque::new(),
+            is_at_end: false,
+        }
     }
 
     /// The next spec; none at the end of input. Cancel-safe.
@@ -52,13 +73,39 @@ impl Input {
     /// # Errors
     /// If what came is none.
     pub async fn replacement(&mut self) -> Result<Spec, InputError> {
-        if let Some(result) = self.next().await { result } else { future::pending().await }
+        loop {
+            if let Some(result) = self.next().await {
+                return result;
+            }
+            if let Source::Nobody = self.source {
+                return future::pending().await;
+            }
+            match pipe::OpenOptions::new().read_write(true).open_receiver(STDIN) {
+                Ok(pipe) => self.read_again(pipe),
+                Err(error) => {
+                    debug!(%error, "nobody can write to standard input any more");
+                    self.source = Source::Nobody;
+                }
+            }
+        }
+    }
+
+    /// Reads on for those who open the pipe later. It does not end again: it is open for writing here too.
+    fn read_again(&mut self, pipe: pipe::Receiver) {
+        self.source = Source::Anybody(pipe);
+        self.documents = Documents::default();
+        self.is_at_end = false;
     }
 
     async fn read(&mut self) {
         // As much as a pipe holds: each read goes through another thread.
         let mut bytes = vec![0; 1 << 16];
-        match self.stdin.read(&mut bytes).await {
+        let read = match &mut self.source {
+            Source::First(stdin) => stdin.read(&mut bytes).await,
+            Source::Anybody(pipe) => pipe.read(&mut bytes).await,
+            Source::Nobody => Ok(0),
+        };
+        match read {
             Ok(0) => self.is_at_end = true,
             Ok(length) => self.unread.extend(self.documents.push(&bytes[..length])),
             Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::{io, process::ExitCode};
 
+use futures_util::FutureExt as _;
 use landfall_api::{Event, Spec};
 use thiserror::Error;
 use tokio::{
@@ -68,11 +69,20 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
     };
     let mut rules = Rules::new(&spec);
     let mut uplink = Uplink::watch(&spec, started, reporter).await?;
+    // An uplink that is there asks its server first, and nft works while the answer is on its way.
+    if let Some(happening) = uplink.next().now_or_never() {
+        uplink.handle(happening?).await?;
+    }
     loop {
         select! {
             () = stop.asked() => break,
             replacement = input.replacement() => replace(&mut rules, &spec, replacement, reporter),
-            applied = rules.applied() => report(applied, &rules, reporter)?,
+            applied = rules.applied() => {
+                if rules.are_in_force() {
+                    uplink.open().await?;
+                }
+                report(applied, &rules, reporter)?;
+            }
             happening = uplink.next() => uplink.handle(happening?).await?,
         }
     }

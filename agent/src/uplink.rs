@@ -16,7 +16,7 @@ use crate::{
     dhcp::{
         Action, Client, Context, Event, Identity, Lease, LeaseTime, Query, Socket, SocketError, Transmission,
     },
-    link::{Carrier, Configuration, Link, LinkError, Links},
+    link::{Carrier, Configuration, Forwarding, Link, LinkError, Links},
     reporter::Reporter,
     store::Store,
 };
@@ -65,6 +65,8 @@ pub struct Uplink<'a> {
     links: Links,
     alarm: Alarm,
     rng: StdRng,
+    /// Off until there are rules: without them the kernel would forward whatever comes.
+    forwarding: Forwarding,
     attached: Option<Attached>,
 }
 
@@ -89,7 +91,23 @@ impl<'a> Uplink<'a> {
         let links = Links::watch(name.clone()).await?;
         let alarm = Alarm::new().map_err(UplinkError::Timer)?;
         let rng = rand::make_rng();
-        Ok(Self { name, dhcp, targets, store, reporter, started, links, alarm, rng, attached: None })
+        let (forwarding, attached) = (Forwarding::Off, None);
+        Ok(Self { name, dhcp, targets, store, reporter, started, links, alarm, rng, forwarding, attached })
+    }
+
+    /// Lets through what comes from now on: there are rules.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn open(&mut self) -> Result<(), UplinkError> {
+        let before = std::mem::replace(&mut self.forwarding, Forwarding::On);
+        match &self.attached {
+            Some(Attached { link, .. }) if before == Forwarding::Off => {
+                let opened = self.links.set_forwarding(link, Forwarding::On).await;
+                opened.or_else(|error| self.excuse(error.into()))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Waits for the next thing to happen. Cancel-safe.
@@ -115,14 +133,16 @@ impl<'a> Uplink<'a> {
     /// # Errors
     /// If the kernel refuses what the uplink needs.
     pub async fn handle(&mut self, happening: Happening) -> Result<(), UplinkError> {
-        match self.follow(happening).await {
-            // The kernel's own message is on its way, and says the same.
-            Err(UplinkError::Link(error @ LinkError::Unavailable { .. })) => {
-                debug!(%error, "the uplink went away meanwhile");
-                Ok(())
-            }
-            followed => followed,
+        self.follow(happening).await.or_else(|error| self.excuse(error))
+    }
+
+    /// Where the uplink went away meanwhile, the kernel's own message is on its way, and says the same.
+    fn excuse(&self, error: UplinkError) -> Result<(), UplinkError> {
+        if let UplinkError::Link(error @ LinkError::Unavailable { .. }) = error {
+            debug!(%error, uplink = %self.name, "the uplink went away meanwhile");
+            return Ok(());
         }
+        Err(error)
     }
 
     async fn follow(&mut self, happening: Happening) -> Result<(), UplinkError> {
@@ -172,16 +192,18 @@ impl<'a> Uplink<'a> {
         let (interface, mac, mtu) = (self.name.clone(), link.mac, link.mtu);
         info!(%interface, %mac, mtu, "found the uplink");
         self.reporter.report(Reported::UplinkFound { interface, mac, mtu });
+        if self.forwarding == Forwarding::Off {
+            self.links.set_forwarding(link, Forwarding::Off).await?;
+        }
         // A packet socket that is bound while the interface is down loses the first message.
-        self.links.bring_up(link).await?;
+        if link.carrier == Carrier::Down {
+            self.links.bring_up(link).await?;
+        }
         let socket = Socket::open(&self.name, link.index, mac)?;
         let identity = self.identity(link).await?;
         let before = self.links.seen(link).await?;
         let client = Client::new(identity, self.store.load(mac));
         self.attached = Some(Attached { link: link.clone(), client, socket, before });
-        if link.carrier == Carrier::Down {
-            self.links.bring_up(link).await?;
-        }
         Ok(())
     }
 

@@ -81,6 +81,14 @@ impl Lan {
         }
     }
 
+    /// A bridge and nothing else: whoever is on it brings the addresses.
+    pub fn bare() -> Self {
+        let lan = Self::without_server();
+        lan.router.ip("addr flush dev br0");
+        lan.router.sysctl("net.ipv4.ip_forward=0");
+        lan
+    }
+
     /// A file of this LAN's server.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
@@ -136,6 +144,14 @@ impl Lan {
         host
     }
 
+    /// A tap on a bridge of the router, for a virtual machine that runs in the router's namespace.
+    pub fn tap(&self, bridge: &str) -> String {
+        let tap = format!("t{}", unique());
+        self.router.ip(&format!("tuntap add {tap} mode tap"));
+        self.router.ip(&format!("link set {tap} master {bridge} up"));
+        tap
+    }
+
     /// A machine on the LAN.
     pub fn client(&self) -> Netns {
         let client = Netns::new();
@@ -143,6 +159,19 @@ impl Lan {
         client.ip(&format!("addr add {CLIENT}/24 dev eth0"));
         client.ip("link set eth0 up");
         client.ip(&format!("route add default via {ROUTER}"));
+        client
+    }
+
+    /// A machine on another bridge, whose router is somebody else.
+    pub fn client_beyond(&self, bridge: &str) -> Netns {
+        let (client, port) = (Netns::new(), format!("p{}", unique()));
+        let (router, name) = (&self.router.name, &client.name);
+        let link = format!("link add {port} netns {router} type veth peer name eth0 netns {name}");
+        run(&["ip"].into_iter().chain(link.split(' ')).collect::<Vec<_>>());
+        self.router.ip(&format!("link set {port} master {bridge} up"));
+        client.ip(&format!("addr add {ROUTED_CLIENT}/24 dev eth0"));
+        client.ip("link set eth0 up");
+        client.ip("route add default via 10.98.0.1");
         client
     }
 

@@ -28,6 +28,13 @@ impl Netns {
         Self { name }
     }
 
+    /// That of a process, which ends with this.
+    pub fn attach(pid: &str) -> Self {
+        let name = format!("lft-{}", unique());
+        run(&["ip", "netns", "attach", &name, pid]);
+        Self { name }
+    }
+
     /// Runs `ip` in here.
     pub fn ip(&self, words: &str) -> String {
         let line: Vec<&str> = ["ip", "-n", &self.name].into_iter().chain(words.split_whitespace()).collect();

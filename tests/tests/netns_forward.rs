@@ -1,13 +1,14 @@
 //! What is asked for is forwarded, and nothing else.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the events that it is about")]
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
 use landfall_tests::{
     agent::{Agent, TARGET, address, forward, spec},
-    client::{ask, connect, echo, fetch, serve},
-    lan::{Lan, ROUTER},
+    client::{ask, connect, echo, echo_from, fetch, serve},
+    lan::{CLIENT, Lan, ROUTER},
     netns::Netns,
+    run::wait_until,
 };
 
 /// A LAN, an agent on it that forwards, its target, and where it is reached.
@@ -68,6 +69,45 @@ fn every_kind_of_forward_answers_on_the_lan_and_beyond_its_router() {
 }
 
 #[test]
+fn what_the_lan_says_to_everybody_costs_no_tracked_connection() {
+    let scene = Scene::new(&several(), SERVICES);
+    let client = scene.lan.client();
+    let counted = || -> u32 {
+        let ruleset = scene.ruleset();
+        let counter = ruleset.split("meta pkttype != host counter packets ").nth(1).expect("the rule");
+        counter.split(' ').next().and_then(|packets| packets.parse().ok()).expect("a number")
+    };
+    let before = counted();
+    let socket = client.within(|| UdpSocket::bind("0.0.0.0:0")).expect("a socket");
+    socket.set_broadcast(true).expect("it may");
+    for everybody in ["10.99.0.255:53", "255.255.255.255:53", "224.0.0.251:53"] {
+        socket.send_to(b"question", everybody).expect("it is sent");
+    }
+    wait_until("they are counted", || counted() >= before + 3);
+    // And that chain comes before the kernel tracks connections.
+    assert!(scene.ruleset().contains("hook prerouting priority raw"), "{}", scene.ruleset());
+}
+
+#[test]
+fn nothing_is_forwarded_before_there_are_rules() {
+    // Given more forwards than a server takes time for its answers, and no check of the address that would take longer
+    let lan = Lan::new();
+    let mut agent = Agent::new();
+    lan.plug(&agent.namespace, "lan0");
+    let forwards: String = (1..5000).map(|port| forward("tcp", &(2 * port).to_string(), TARGET)).collect();
+    agent.tell(&spec(&forwards).replace("dhcp: {", "dhcp: {conflict_detection: off, "));
+    let forwards = || agent.namespace.run(&["sysctl", "-n", "net.ipv4.conf.lan0.forwarding"]);
+    // When it has an address
+    wait_until("an address", || agent.namespace.ip("-4 -o addr show dev lan0").contains("10.99.0."));
+    // Then the kernel forwards nothing that comes from there, unless there are rules
+    let is_closed = forwards().trim() == "0";
+    assert!(is_closed || agent.namespace.run(&["nft", "list", "tables"]).contains("inet landfall"));
+    // And once there are, it does.
+    agent.ready();
+    wait_until("forwarding", || forwards().trim() == "1");
+}
+
+#[test]
 fn what_was_not_asked_for_is_dropped() {
     let scene = Scene::new(&several(), SERVICES);
     let client = scene.lan.client();
@@ -87,6 +127,36 @@ fn what_was_not_asked_for_is_dropped() {
     assert!(connect(&scene.target, "172.30.0.1:80".parse::<SocketAddrV4>().expect("an address")).is_err());
     // It is dropped, and still the forwards answer
     assert!(fetch(&client, scene.port(80)).is_ok());
+}
+
+#[test]
+fn a_target_that_sees_its_clients_may_send_from_the_ports_of_its_datagrams_and_no_others() {
+    // Given forwards without masquerade
+    let forwards = [forward("tcp", "80", TARGET), forward("udp", "1053", &format!("{TARGET}:53"))].concat();
+    let scene = Scene::new(&forwards.replace('}', ", masquerade: false}"), "--tcp 80");
+    let client = scene.lan.client();
+    let page = fetch(&client, scene.port(80)).expect("an answer");
+    assert!(page.contains(&format!("you are {CLIENT} ")), "{page}");
+    // When the target begins
+    serve(&client, "--udp 7 --tcp 8");
+    let peer: Ipv4Addr = CLIENT.parse().expect("an address");
+    let ask = |port| echo_from(&scene.target, port, SocketAddrV4::new(peer, 7), "who am i");
+    // Then it gets its answer, as whom its peer knows it
+    assert_eq!(ask(53).expect("an answer"), format!("you are {} port 1053\n", scene.address));
+    // And nothing else gets out, or in, not even where its peer would know the way back
+    client.ip(&format!("route add 172.30.0.0/24 via {}", scene.address));
+    let heard = || client.run(&["sh", "-c", "grep ^Udp: /proc/net/snmp | tail -1 | cut -d' ' -f2"]);
+    let before = heard();
+    assert!(ask(54).is_err());
+    assert_eq!(heard(), before, "the datagram got out");
+    assert!(connect(&scene.target, SocketAddrV4::new(peer, 8)).is_err());
+    serve(&scene.target, "--udp 53");
+    let inside: SocketAddrV4 = format!("{TARGET}:53").parse().expect("an address");
+    assert!(
+        echo(&client, inside, "question").is_err(),
+        "the inner network can be reached around the forwards"
+    );
+    assert_eq!(echo(&client, scene.port(1053), "question").expect("an answer"), "question");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Specs that are wrong, and what becomes of the agent that reads them.
 
+use std::fs;
+
 use landfall_api::Event;
 use landfall_tests::{
     agent::{Agent, forward, spec},
@@ -82,5 +84,22 @@ fn an_agent_without_its_capabilities_says_which() {
             .expect("fatal", |event| if let Event::Fatal { message } = event { Some(message) } else { None });
         assert!(message.contains(missing), "{message}");
         assert_eq!(agent.wait().0, 3, "{message}");
+    }
+}
+
+#[test]
+fn the_pipe_that_ended_can_be_opened_again() {
+    // Given an agent whose spec came over a pipe that nobody has open any more
+    let lan = Lan::new();
+    let mut agent = Agent::on(&lan, &forward("tcp", "80", "172.30.0.2"));
+    agent.ready();
+    agent.end_input();
+    // When others open it, one after another, and say something else
+    for port in ["81", "82"] {
+        let stdin = format!("/proc/{}/fd/0", agent.pid());
+        fs::write(stdin, spec(&forward("tcp", port, "172.30.0.2"))).expect("the agent holds its pipe");
+        // Then that is in force
+        agent.forwarding();
+        assert!(agent.namespace.run(&["nft", "list", "ruleset"]).contains(port));
     }
 }

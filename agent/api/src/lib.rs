@@ -6,6 +6,7 @@ mod dhcp;
 mod forward;
 mod mac;
 mod name;
+mod port;
 mod report;
 mod spec;
 
@@ -13,8 +14,9 @@ pub use dhcp::{
     Broadcast, ClientId, ConflictDetection, Dhcp, DhcpError, DnsUpdate, Fqdn, Mtu, NoServer, Octets,
     OptionCode, Server,
 };
-pub use forward::{Destination, Forward, ForwardError, PortRange, PortRangeError, Protocol, ProtocolError};
+pub use forward::{Destination, Forward, ForwardError};
 pub use mac::{MacAddr, MacAddrError};
 pub use name::{HostName, InterfaceName, NameError};
+pub use port::{PortRange, PortRangeError, Protocol, ProtocolError};
 pub use report::{Event, Lease, LostReason, Report, Search, Seen};
 pub use spec::{Address, Spec, SpecError};

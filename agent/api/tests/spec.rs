@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use landfall_api::{Address, Dhcp, Spec, SpecError};
+use landfall_api::{Address, Dhcp, Forward, Spec, SpecError};
 
 const SPEC: &str = r#"version: 1
 interface: lan0
@@ -12,6 +12,7 @@ forward:
   - {protocol: tcp, port: 80, to: 172.17.0.2}
   - {protocol: udp, port: 53, to: "172.17.0.2:5353"}
   - {protocol: tcp, port: 8000-8001, to: "172.17.0.2:9000-9001"}
+  - {protocol: tcp, port: 443, to: 169.254.192.1, masquerade: false}
 "#;
 
 fn refused(text: &str) -> String {
@@ -24,8 +25,14 @@ fn a_spec_is_read_as_it_is_written() {
     let forward: Vec<String> = spec.forward().iter().map(ToString::to_string).collect();
     assert_eq!(
         forward,
-        ["80/tcp -> 172.17.0.2", "53/udp -> 172.17.0.2:5353", "8000-8001/tcp -> 172.17.0.2:9000-9001"]
+        [
+            "80/tcp -> 172.17.0.2",
+            "53/udp -> 172.17.0.2:5353",
+            "8000-8001/tcp -> 172.17.0.2:9000-9001",
+            "443/tcp -> 169.254.192.1"
+        ]
     );
+    assert_eq!(spec.forward().iter().map(Forward::masquerade).collect::<Vec<_>>(), [true, true, true, false]);
     assert_eq!(Spec::from_yaml(&spec.to_yaml()).expect("our own writing"), spec);
 }
 
@@ -53,7 +60,7 @@ fn every_error_names_its_line_and_column() {
         ("backwards", SPEC.replace("8000-8001", "8001-8000"), "line 8 column 27"),
         ("unknown key of a forward", SPEC.replace("port: 80,", "ports: 80,"), "line 6 column 21"),
         ("tab", SPEC.replace("  dhcp", "\tdhcp"), "line 4 column 2"),
-        ("two documents", format!("{SPEC}---\n{SPEC}"), "line 10 column 1"),
+        ("two documents", format!("{SPEC}---\n{SPEC}"), "line 11 column 1"),
         ("version", SPEC.replace("version: 1", "version: 2"), "line 1 column 10"),
         (
             "overlap",

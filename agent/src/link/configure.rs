@@ -4,17 +4,23 @@ use std::net::Ipv4Addr;
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
+use rtnetlink::packet_route::{
+    link::{AfSpecInet, AfSpecUnspec, LinkAttribute},
+    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
 };
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 use tracing::warn;
 
 use super::{
-    Attempt as _, Configuration, Link, LinkError, Links, absent_is_fine,
+    Attempt as _, Configuration, Forwarding, Link, LinkError, Links, absent_is_fine,
     address::subnet,
     route::{DEFAULT, Route, plan},
 };
+
+/// `linux/if_link.h` and `linux/ip.h`; libc does not have them.
+const IFLA_INET_CONF: u16 = 1;
+const IPV4_DEVCONF_FORWARDING: u16 = 1;
 
 impl Links {
     /// Makes the uplink have `configuration` and nothing else of its kind, and the default route lead nowhere else. What
@@ -60,6 +66,21 @@ impl Links {
             self.remove_address(address).await?;
         }
         Ok(())
+    }
+
+    /// Makes the kernel forward what comes over the uplink, or not.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn set_forwarding(&self, link: &Link, forwarding: Forwarding) -> Result<(), LinkError> {
+        let is_on = u32::from(forwarding == Forwarding::On).to_ne_bytes();
+        // rtnetlink's own request leaves out what is 0: one attribute, of eight octets in all.
+        let [length, kind] = [8, IPV4_DEVCONF_FORWARDING].map(u16::to_ne_bytes);
+        let conf = DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, [&length[..], &kind, &is_on].concat());
+        let inet = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![AfSpecInet::Other(conf)])]);
+        let set = LinkUnspec::new_with_index(link.index).append_extra_attribute(inet).build();
+        let done = self.handle.link().set(set).execute().await;
+        done.attempt(&self.name, || format!("turn forwarding {forwarding:?}").to_lowercase())
     }
 
     async fn set_mtu(&self, link: &Link, mtu: u32) -> Result<(), LinkError> {

@@ -47,6 +47,15 @@ pub enum Carrier {
     Down,
 }
 
+/// Whether the kernel forwards what comes over an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
 /// What the uplink is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {

@@ -10,13 +10,16 @@ use nftables::{
 };
 
 use super::ports::{Lookup, Ports, merge};
-use super::terms::{TABLE, accept, ct, destination_type, dnat, field, has, is, lookup, meta, rule, text};
+use super::terms::{
+    TABLE, accept, ct, destination_type, dnat, field, has, is, is_not, lookup, masquerade, meta, rule, text,
+};
 
 /// The maps, the set and the rules of `protocol`; nothing if nothing of it is forwarded.
 ///
 /// A kept port is found in `PROTOCOL_address`, a changed one in `PROTOCOL_remap_address` and `PROTOCOL_remap_port`: two
 /// maps, because nft 1.0.6 crashes on a JSON map to an address and a port. `PROTOCOL_forward` lets the packets of each
-/// forward through, and counts them: those of both directions.
+/// forward through, and counts them: those of both directions. Where only some forwards of the protocol masquerade, their
+/// public ports are in `PROTOCOL_masquerade`.
 pub(super) fn forwarding(
     uplink: &Expression<'static>,
     protocol: Protocol,
@@ -32,7 +35,11 @@ pub(super) fn forwarding(
         objects.extend(change_ports(uplink, protocol, &remapped));
     }
     if !objects.is_empty() {
-        objects.extend(let_through(protocol, forward.map(|forward| forward.port().into()).collect()));
+        objects.extend(let_through(protocol, forward.clone().map(|forward| forward.port().into()).collect()));
+    }
+    let (hidden, seen): (Vec<_>, Vec<_>) = forward.partition(|forward| forward.masquerade());
+    if !hidden.is_empty() {
+        objects.extend(hide_clients(uplink, protocol, &hidden, seen.is_empty()));
     }
     objects
 }
@@ -83,6 +90,25 @@ fn let_through(protocol: Protocol, public: Vec<Ports>) -> [NfListObject<'static>
     [set(name, public), rule]
 }
 
+/// The forwards whose targets answer to an address in their own network, of `protocol`: these, or all of them.
+fn hide_clients(
+    uplink: &Expression<'static>,
+    protocol: Protocol,
+    forward: &[&Forward],
+    all: bool,
+) -> Vec<NfListObject<'static>> {
+    let name = format!("{protocol}_masquerade");
+    let is_protocol = is(meta(MetaKey::L4proto), text(protocol.as_str()));
+    let translated = has(ct("status", None), text("dnat"));
+    let to_inside = is_not(meta(MetaKey::Oifname), uplink.clone());
+    if all {
+        return vec![rule("postrouting", [is_protocol, translated, to_inside, masquerade()])];
+    }
+    let is_listed = is(ct("proto-dst", Some(CTDir::Original)), text(format!("@{name}")));
+    let ports = forward.iter().map(|forward| forward.port().into()).collect();
+    vec![set(name, ports), rule("postrouting", [is_protocol, translated, to_inside, is_listed, masquerade()])]
+}
+
 /// Translates what comes from the LAN to an address of ours.
 fn translate(
     uplink: &Expression<'static>,
@@ -99,7 +125,7 @@ fn port_of(protocol: Protocol) -> Expression<'static> {
 }
 
 /// Each public port of a forward that changes ports, where it leads, and the port there.
-fn each_port(forward: &Forward) -> impl Iterator<Item = (Ports, Ipv4Addr, u16)> {
+pub(super) fn each_port(forward: &Forward) -> impl Iterator<Item = (Ports, Ipv4Addr, u16)> {
     let to = forward.to();
     let private = to.port.into_iter().flat_map(PortRange::ports);
     let pairs = forward.port().ports().zip(private);
@@ -111,7 +137,11 @@ fn address_map(name: String, addresses: Vec<(Ports, Ipv4Addr)>) -> NfListObject<
     map(name, SetType::Ipv4Addr, elements.collect())
 }
 
-fn map(name: String, to: SetType, elements: Vec<(Ports, Expression<'static>)>) -> NfListObject<'static> {
+pub(super) fn map(
+    name: String,
+    to: SetType,
+    elements: Vec<(Ports, Expression<'static>)>,
+) -> NfListObject<'static> {
     let lookup = Lookup::of(elements.iter().map(|(ports, _)| *ports));
     let elements = elements.into_iter().map(|(ports, to)| Expression::List(vec![ports.into(), to]));
     NfListObject::Map(Box::new(Map {
@@ -127,7 +157,7 @@ fn map(name: String, to: SetType, elements: Vec<(Ports, Expression<'static>)>) -
     }))
 }
 
-fn set(name: String, elements: Vec<Ports>) -> NfListObject<'static> {
+pub(super) fn set(name: String, elements: Vec<Ports>) -> NfListObject<'static> {
     let lookup = Lookup::of(elements.iter().copied());
     NfListObject::Set(Box::new(Set {
         family: NfFamily::INet,

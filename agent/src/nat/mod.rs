@@ -1,10 +1,11 @@
 //! Network address translation: forwards become one nftables table, replaced in one transaction.
 //!
-//! `ruleset` and `forwarding` decide, `nft` acts; `ports`, `terms` and `json` are the language between them.
+//! `ruleset`, `forwarding` and `outgoing` decide, `nft` acts; `ports`, `terms` and `json` are the language between them.
 
 mod forwarding;
 mod json;
 mod nft;
+mod outgoing;
 mod ports;
 mod ruleset;
 mod terms;

@@ -14,12 +14,14 @@ use nftables::{
 
 use super::{
     forwarding::forwarding,
-    terms::{TABLE, accept, counter, ct, drop, field, has, is, is_not, masquerade, meta, rule, text},
+    outgoing::outgoing,
+    terms::{TABLE, accept, counter, ct, drop, field, has, is, is_not, meta, rule, text},
 };
 
 /// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
 ///
-/// Only a packet that a forward translated passes the forward chain, one way or the other; to the agent itself come only
+/// Only a packet that a forward translated passes the forward chain, one way or the other, and what a target sends from the
+/// port of a forwarded service of datagrams; to the agent itself come only
 /// DHCP, ICMP echo and ICMP errors. Whatever else is dropped, and counted at the end of its chain.
 pub fn ruleset(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static> {
     let uplink = text(uplink.as_str());
@@ -27,6 +29,8 @@ pub fn ruleset(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static>
     let mut batch = removal();
     once(table())
         .chain(chains())
+        .chain(once(quiet(&uplink)))
+        .chain(outgoing(&uplink, forward))
         .chain(guards(&uplink))
         .chain(forwarding)
         .chain(endings(&uplink))
@@ -47,7 +51,7 @@ fn table() -> NfListObject<'static> {
     NfListObject::Table(Table { family: NfFamily::INet, name: TABLE.into(), handle: None })
 }
 
-fn chains() -> [NfListObject<'static>; 4] {
+fn chains() -> [NfListObject<'static>; 5] {
     let chain = |name: &'static str, kind, hook, prio, policy| {
         NfListObject::Chain(Chain {
             family: NfFamily::INet,
@@ -61,11 +65,20 @@ fn chains() -> [NfListObject<'static>; 4] {
         })
     };
     [
+        chain("raw", NfChainType::Filter, NfHook::Prerouting, -300, NfChainPolicy::Accept),
         chain("prerouting", NfChainType::NAT, NfHook::Prerouting, -100, NfChainPolicy::Accept),
         chain("input", NfChainType::Filter, NfHook::Input, 0, NfChainPolicy::Drop),
         chain("forward", NfChainType::Filter, NfHook::Forward, 0, NfChainPolicy::Drop),
         chain("postrouting", NfChainType::NAT, NfHook::Postrouting, 100, NfChainPolicy::Accept),
     ]
+}
+
+/// What the LAN says to everybody is for nobody here, since DHCP and ARP have sockets of their own: it ends before it costs a
+/// route and a connection that is tracked.
+fn quiet(uplink: &Expression<'static>) -> NfListObject<'static> {
+    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
+    let is_ipv4 = is(meta(MetaKey::Nfproto), text("ipv4"));
+    rule("raw", [from_lan, is_ipv4, is_not(meta(MetaKey::Pkttype), text("host")), counter(), drop()])
 }
 
 /// A connection is recognised by its addresses, which can be forged: its packets must also come from the side that they
@@ -83,9 +96,8 @@ fn guards(uplink: &Expression<'static>) -> [NfListObject<'static>; 3] {
 }
 
 /// The rules that come after those of the forwards, which take most packets.
-fn endings(uplink: &Expression<'static>) -> [NfListObject<'static>; 6] {
+fn endings(uplink: &Expression<'static>) -> [NfListObject<'static>; 5] {
     let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
-    let to_inside = is_not(meta(MetaKey::Oifname), uplink.clone());
     let translated = || has(ct("status", None), text("dnat"));
     let is_icmp = is(meta(MetaKey::L4proto), text("icmp"));
     let is_for_dhcp_client = is(field("udp", "dport"), Expression::Number(68));
@@ -93,8 +105,6 @@ fn endings(uplink: &Expression<'static>) -> [NfListObject<'static>; 6] {
         // Errors about a connection (RFC 792) belong to it; path MTU discovery needs them.
         rule("forward", [is_icmp, has(ct("state", None), text("related")), translated(), accept()]),
         rule("forward", [counter()]),
-        // The target answers to an address in its own network.
-        rule("postrouting", [translated(), to_inside, masquerade()]),
         rule("input", [from_lan, is_for_dhcp_client, accept()]),
         rule("input", [is(field("icmp", "type"), welcome_icmp()), accept()]),
         rule("input", [counter()]),

@@ -80,6 +80,11 @@ pub(super) fn masquerade() -> Statement<'static> {
     Statement::Masquerade(None)
 }
 
+/// `masquerade to : PORT`
+pub(super) fn masquerade_from(port: Expression<'static>) -> Statement<'static> {
+    Statement::Masquerade(Some(NAT { addr: None, family: None, port: Some(port), flags: None }))
+}
+
 pub(super) fn counter() -> Statement<'static> {
     Statement::Counter(Counter::Anonymous(None))
 }

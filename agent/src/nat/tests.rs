@@ -66,6 +66,25 @@ fn passes(rules: &Value, protocol: Protocol, port: u16) -> bool {
     elements.filter(|key| holds(key, port)).count() == 1
 }
 
+/// Whether the target of a forwarded port sees the agent's address instead of its client's.
+fn masquerades(rules: &Value, protocol: Protocol, port: u16) -> bool {
+    let objects = rules["nftables"].as_array().expect("a list").iter();
+    let is_its = |rule: &&Value| {
+        let text = rule.to_string();
+        rule["chain"] == "postrouting"
+            && text.contains(r#""op":"!=""#)
+            && text.contains(&format!(r#""right":"{protocol}""#))
+    };
+    let Some(rule) = objects.filter_map(|object| object["add"].get("rule")).find(is_its) else {
+        return false;
+    };
+    let name = format!("{protocol}_masquerade");
+    let set = object(rules, "set", &name);
+    assert_eq!(set.is_some(), rule.to_string().contains(&format!("@{name}")), "{rule}");
+    let holds = |set: &Value| set["elem"].as_array().expect("elements").iter().any(|key| holds(key, port));
+    set.is_none_or(holds)
+}
+
 #[test]
 fn nft_reads_what_it_always_read() {
     let forward = [
@@ -73,6 +92,8 @@ fn nft_reads_what_it_always_read() {
         forward(Protocol::Tcp, "8443", "172.17.0.2", Some("443")),
         forward(Protocol::Tcp, "8000-8100", "172.17.0.3", None),
         forward(Protocol::Udp, "53", "172.17.0.2", Some("5353")),
+        forward(Protocol::Udp, "54", "169.254.192.1", None).with_masquerade(false),
+        forward(Protocol::Udp, "1055", "169.254.192.1", Some("55")).with_masquerade(false),
         forward(Protocol::Sctp, "3868", "172.17.0.2", None),
     ];
     let rules = rules(&forward);
@@ -127,11 +148,13 @@ prop_compose! {
         length in 0u16..6,
         host in 2u8..4,
         private in prop::option::of(1u16..65530),
+        masquerade in any::<bool>(),
     ) -> Forward {
         let range = |first: u16, length: u16| format!("{first}-{}", first + length);
         let length = length.min(u16::MAX - first);
         let private = private.map(|first| range(first, length));
         forward(protocol, &range(first, length), &format!("172.17.0.{host}"), private.as_deref())
+            .with_masquerade(masquerade)
     }
 }
 
@@ -165,6 +188,9 @@ proptest! {
                 });
                 prop_assert_eq!(destination(&rules, protocol, port), wanted);
                 prop_assert_eq!(passes(&rules, protocol, port), its.is_some());
+                if let Some(forward) = its {
+                    prop_assert_eq!(masquerades(&rules, protocol, port), forward.masquerade());
+                }
             }
         }
     }
