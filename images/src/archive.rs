@@ -16,6 +16,8 @@ use crate::layer::{self, File, Files};
 pub struct Image {
     /// `name:tag`, by which it can be found once loaded.
     pub tag: String,
+    /// The architecture of its programs, as Go and therefore Docker calls it.
+    pub architecture: &'static str,
     /// What is in it.
     pub files: Files,
     /// The program and its arguments.
@@ -64,10 +66,10 @@ impl Image {
     }
 
     /// The image configuration of the OCI image specification, the part that Docker reads too.
-    fn configuration(&self, layer_digest: &str) -> Value {
+    pub fn configuration(&self, layer_digest: &str) -> Value {
         let expose: BTreeMap<_, _> = self.expose.iter().map(|port| (port, json!({}))).collect();
         json!({
-            "architecture": architecture(),
+            "architecture": self.architecture,
             "os": "linux",
             "created": "1970-01-01T00:00:00Z",
             "config": {
@@ -84,21 +86,16 @@ impl Image {
     }
 }
 
-/// This machine's architecture, as Go and therefore Docker calls it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
-fn digest(bytes: &[u8]) -> String {
+/// The hexadecimal digits of a SHA-256 digest.
+pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Compresses without the file name, the time and the operating system that a gzip header can carry.
-fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// Never: it writes to memory.
+pub fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     encoder.finish()
@@ -115,6 +112,7 @@ mod tests {
     fn image() -> Image {
         Image {
             tag: "example:1".to_owned(),
+            architecture: "amd64",
             files: Files::from([("/example".into(), File::executable(b"example".to_vec()))]),
             entrypoint: vec!["/example".to_owned(), "--flag".to_owned()],
             expose: vec!["80/tcp".to_owned(), "53/udp".to_owned()],

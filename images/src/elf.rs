@@ -2,7 +2,7 @@
 //! Pure, and reads headers only: it refuses to know where libraries are and never runs what it reads.
 
 use elf::ElfBytes;
-use elf::abi::{DT_NEEDED, DT_RPATH, DT_RUNPATH, PT_INTERP};
+use elf::abi::{DT_NEEDED, DT_RPATH, DT_RUNPATH, EM_AARCH64, EM_X86_64, PT_INTERP};
 use elf::endian::AnyEndian;
 
 /// What the dynamic loader would have to bring before this file can run.
@@ -42,6 +42,46 @@ impl Linkage {
     /// True when the kernel can run the file with nothing else present.
     pub fn is_static(&self) -> bool {
         self.interpreter.is_none() && self.needed.is_empty()
+    }
+}
+
+/// A kind of machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    /// What Debian and Go call amd64.
+    X86_64,
+    /// What Debian and Go call arm64.
+    Aarch64,
+}
+
+impl Machine {
+    /// The machine that a file is for; none if it is another.
+    ///
+    /// # Errors
+    /// When `bytes` are not an ELF file.
+    pub fn of(bytes: &[u8]) -> Result<Option<Self>, elf::ParseError> {
+        let file = ElfBytes::<AnyEndian>::minimal_parse(bytes)?;
+        Ok(match file.ehdr.e_machine {
+            EM_X86_64 => Some(Self::X86_64),
+            EM_AARCH64 => Some(Self::Aarch64),
+            _ => None,
+        })
+    }
+
+    /// As images name it.
+    pub fn image_name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// What Debian calls the directories of its libraries.
+    pub fn triplet(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-linux-gnu",
+            Self::Aarch64 => "aarch64-linux-gnu",
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::elf::Linkage;
+use crate::elf::{Linkage, Machine};
 
 /// Why a set of libraries is not complete.
 #[derive(Debug, thiserror::Error)]
@@ -49,24 +49,29 @@ pub enum Error {
     },
 }
 
-/// The directories that the loader searches with no cache and no configuration, in its order.
-pub fn loader_directories() -> Vec<PathBuf> {
-    let triple = format!("{}-linux-gnu", std::env::consts::ARCH);
-    [format!("/lib/{triple}"), format!("/usr/lib/{triple}")]
+/// The directories that the loader of a machine searches with no cache and no configuration, in its order.
+pub fn loader_directories(machine: Machine) -> Vec<PathBuf> {
+    let triplet = machine.triplet();
+    [format!("/lib/{triplet}"), format!("/usr/lib/{triplet}")]
         .into_iter()
         .chain(["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(str::to_owned))
         .map(PathBuf::from)
         .collect()
 }
 
-/// The dynamic loader and all libraries, direct and indirect, of `executable`: path as the loader asks for it -> content.
-/// The executable itself is not among them. Symbolic links, be it of a soname or of a merged `/lib`, are followed, so
+/// The dynamic loader and all libraries, direct and indirect, of `executable`, a path below `root` like those of the libraries:
+/// path as the loader asks for it -> content. The executable itself is not among them. Symbolic links, be it of a soname or of a merged `/lib`, are followed, so
 /// that each path can be a regular file.
 ///
 /// # Errors
 /// When a file is missing, unreadable or not what it should be.
-pub fn closure(executable: &Path, directories: &[PathBuf]) -> Result<BTreeMap<PathBuf, Vec<u8>>, Error> {
+pub fn closure(
+    root: &Path,
+    executable: &Path,
+    directories: &[PathBuf],
+) -> Result<BTreeMap<PathBuf, Vec<u8>>, Error> {
     let mut found = BTreeMap::new();
+    let read = |path: &Path| read(&below(root, path));
     let top = linkage(executable, &read(executable)?)?;
     let loader = top.interpreter.as_ref().map(PathBuf::from);
     if let Some(loader) = &loader {
@@ -76,7 +81,7 @@ pub fn closure(executable: &Path, directories: &[PathBuf]) -> Result<BTreeMap<Pa
     while let Some((path, Linkage { needed, .. })) = unread.pop() {
         // libc names the loader too, which by then runs already: a second copy would be dead weight.
         for name in needed.iter().filter(|name| !is_named(loader.as_deref(), name)) {
-            let library = locate(name, &path, directories)?;
+            let library = locate(root, name, &path, directories)?;
             if let Entry::Vacant(vacant) = found.entry(library) {
                 let (path, content) = (vacant.key().clone(), read(vacant.key())?);
                 unread.push((path.clone(), linkage(&path, &content)?));
@@ -104,13 +109,17 @@ fn linkage(path: &Path, content: &[u8]) -> Result<Linkage, Error> {
     }
 }
 
-fn locate(name: &str, needed_by: &Path, directories: &[PathBuf]) -> Result<PathBuf, Error> {
-    directories.iter().map(|directory| directory.join(name)).find(|path| path.exists()).ok_or_else(|| {
-        Error::Missing {
-            name: name.to_owned(),
-            needed_by: needed_by.to_owned(),
-            searched: directories.to_vec(),
-        }
+/// Where a path of the image is on this machine.
+pub fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn locate(root: &Path, name: &str, needed_by: &Path, directories: &[PathBuf]) -> Result<PathBuf, Error> {
+    let mut paths = directories.iter().map(|directory| directory.join(name));
+    paths.find(|path| below(root, path).exists()).ok_or_else(|| Error::Missing {
+        name: name.to_owned(),
+        needed_by: needed_by.to_owned(),
+        searched: directories.to_vec(),
     })
 }
 
@@ -126,7 +135,8 @@ mod tests {
     fn the_loader_and_the_c_library_of_this_test_are_found() {
         let this_test = std::env::current_exe().unwrap();
 
-        let found = closure(&this_test, &loader_directories()).unwrap();
+        let machine = Machine::of(&fs::read(&this_test).unwrap()).unwrap().unwrap();
+        let found = closure(Path::new("/"), &this_test, &loader_directories(machine)).unwrap();
 
         let has = |prefix: &str| {
             found.keys().any(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
@@ -138,7 +148,7 @@ mod tests {
     fn a_library_that_is_nowhere_is_named_with_who_needs_it() {
         let this_test = std::env::current_exe().unwrap();
 
-        let error = closure(&this_test, &["/proc/self".into()]).unwrap_err().to_string();
+        let error = closure(Path::new("/"), &this_test, &["/proc/self".into()]).unwrap_err().to_string();
 
         assert!(error.contains("which is not in /proc/self"), "{error}");
         assert!(error.starts_with(&this_test.display().to_string()), "{error}");
@@ -146,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_not_elf_is_refused() {
-        let error = closure(Path::new("/proc/self/comm"), &[]).unwrap_err();
+        let error = closure(Path::new("/"), Path::new("/proc/self/comm"), &[]).unwrap_err();
 
         assert!(matches!(error, Error::NotElf { .. }), "{error}");
     }

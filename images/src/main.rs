@@ -1,21 +1,28 @@
 //! Packs the images that landfall ships and tests with, without a Docker build: reads what the command line names,
-//! writes an archive and, beside it, the image's id. What goes into an image is decided in `recipe`.
+//! writes an archive and, beside it, the image's id and what registries and auditors want of it. What goes into an image is decided in `recipe`.
 
 mod archive;
+mod debian;
+mod distribution;
 mod elf;
 mod layer;
 mod libraries;
+mod oci;
 mod recipe;
+mod sbom;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Parser, Subcommand};
 
 use archive::{Image, Packed};
-use recipe::{Nft, TestImage};
+use elf::Machine;
+use oci::Layout;
+use recipe::{Nft, Origin, TestImage};
+use sbom::Contents;
 
 /// Pack container images, byte for byte reproducible.
 #[derive(Parser)]
@@ -33,17 +40,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Recipe {
     /// The agent image: the agent, nft, and the libraries of nft
-    Agent {
-        /// The agent, a static executable
-        #[arg(long)]
-        agent: PathBuf,
-        /// The version to tag and label it with
-        #[arg(long)]
-        version: String,
-        /// nft; found by itself when not given
-        #[arg(long)]
-        nft: Option<PathBuf>,
-    },
+    Agent(AgentArgs),
     /// An image for tests: one static program
     Test {
         /// The program
@@ -61,10 +58,41 @@ enum Recipe {
     },
 }
 
+#[derive(Args)]
+struct AgentArgs {
+    /// The agent, a static executable
+    #[arg(long)]
+    agent: PathBuf,
+    /// The version to tag and label it with
+    #[arg(long)]
+    version: String,
+    /// nft; found by itself when not given
+    #[arg(long)]
+    nft: Option<PathBuf>,
+    /// Another platform of the same image, for registries: its agent, and the folder that its nft and libraries are below
+    #[arg(long, num_args = 2, value_names = ["AGENT", "ROOT"])]
+    platform: Vec<PathBuf>,
+    /// The crates in the agent, as `cargo tree --format '{p}|{l}'` lists them: write a bill of materials (FILE.spdx.json)
+    #[arg(long)]
+    crates: Option<PathBuf>,
+    /// The version of the compiler, for the bill of materials
+    #[arg(long, default_value = "")]
+    rust: String,
+    /// A static library that is linked into the agent, for the bill of materials
+    #[arg(long)]
+    linked: Vec<PathBuf>,
+    /// The commit that the agent was built from, for the image as registries keep it (FILE.oci)
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    revision: Option<String>,
+    /// The URL of its source, for the same
+    #[arg(long)]
+    source: Option<String>,
+}
+
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let (image, packed) = match cli.recipe {
-        Recipe::Agent { agent, version, nft } => pack_agent(&agent, &version, nft)?,
+        Recipe::Agent(args) => make_agent(&args, &cli.out)?,
         Recipe::Test { program, tag, expose, arguments } => {
             pack_test(&program, TestImage { tag, expose, arguments })?
         }
@@ -73,15 +101,103 @@ fn main() -> Result<()> {
     report(&image, &packed, cli.list.then_some(&image.files))
 }
 
-fn pack_agent(path: &Path, version: &str, nft: Option<PathBuf>) -> Result<(Image, Packed)> {
-    let nft = nft.or_else(find_nft).context("find nft in PATH, /usr/sbin or /sbin: install nftables")?;
-    let libraries = libraries::closure(&nft, &libraries::loader_directories())
+/// Packs the agent image, and writes what registries and auditors want of it.
+fn make_agent(args: &AgentArgs, out: &Path) -> Result<(Image, Packed)> {
+    let nft = args
+        .nft
+        .clone()
+        .or_else(find_nft)
+        .context("find nft in PATH, /usr/sbin or /sbin: install nftables")?;
+    let (image, packed) = pack_agent(&args.agent, &args.version, Path::new("/"), &nft)?;
+    let mut images = vec![image.clone()];
+    for platform in args.platform.chunks(2) {
+        let [agent, root] = platform else { bail!("--platform takes an agent and a root") };
+        images.push(pack_agent(agent, &args.version, root, Path::new(recipe::NFT))?.0);
+    }
+    let origin = Origin { source: args.source.clone(), revision: args.revision.clone() };
+    let images: Vec<_> = images.iter().map(|image| recipe::with_origin(image, &origin)).collect();
+    write_layout(out, &Layout::of(&args.version, &images)?)?;
+    if let Some(crates) = &args.crates {
+        let bill = beside(out, "spdx.json");
+        if debian::is_here() {
+            let contents = contents(args, crates, &packed, sources(&image, &nft))?;
+            write_file(&bill, serde_json::to_string_pretty(&sbom::document(&contents))?.as_bytes())?;
+        } else {
+            say("no bill of materials: there is no dpkg here to ask whose the files are")?;
+            remove_old(&bill)?;
+        }
+    }
+    Ok((image, packed))
+}
+
+/// Finds out what the bill of materials says of the image.
+fn contents<'a>(
+    args: &'a AgentArgs,
+    crates: &Path,
+    packed: &'a Packed,
+    sources: impl Iterator<Item = (PathBuf, PathBuf)>,
+) -> Result<Contents<'a>> {
+    let linked = args.linked.iter().map(|file| {
+        let name = file.file_name().unwrap_or_default().display().to_string();
+        Ok((name, debian::package(file)?))
+    });
+    let contents = Contents {
+        version: &args.version,
+        id: &packed.id,
+        licenses: recipe::AGENT_IMAGE_LICENSES,
+        rust: &args.rust,
+        crates: sbom::crates(&String::from_utf8(read(crates)?)?)
+            .with_context(|| format!("read {}", crates.display()))?,
+        linked: linked.collect::<Result<_>>()?,
+        packages: debian::packages(sources)?,
+        distribution: debian::distribution()?,
+    };
+    for name in contents.of_no_package() {
+        say(&format!("bill of materials: dpkg knows no package of {name}, so nothing is asserted of it"))?;
+    }
+    Ok(contents)
+}
+
+/// The files beside the agent, each with where it was packed from: libraries are where they were, nft may have been anywhere.
+fn sources(image: &Image, nft: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    recipe::files_of_nft(image).map(move |path| {
+        let source = if path == Path::new(recipe::NFT) { nft.to_owned() } else { path.clone() };
+        (path, source)
+    })
+}
+
+/// Packs an agent with the nft at `nft` below `root`.
+fn pack_agent(path: &Path, version: &str, root: &Path, nft: &Path) -> Result<(Image, Packed)> {
+    let executable = read(&libraries::below(root, nft))?;
+    let machine = Machine::of(&executable)
+        .with_context(|| format!("read {}", nft.display()))?
+        .with_context(|| format!("{} is for a machine that no image is made for", nft.display()))?;
+    let libraries = libraries::closure(root, nft, &libraries::loader_directories(machine))
         .with_context(|| format!("collect the libraries of {}", nft.display()))?;
-    let nft = Nft { executable: read(&nft)?, libraries };
-    let image = recipe::agent(read(path)?, nft, version)
+    let image = recipe::agent(read(path)?, Nft { executable, libraries }, version)
         .with_context(|| format!("put {} into an image", path.display()))?;
+    ensure!(
+        image.architecture == machine.image_name(),
+        "{} is for {}, and {} for {}",
+        path.display(),
+        image.architecture,
+        nft.display(),
+        machine.image_name()
+    );
     let packed = recipe::pack_agent(&image).context("pack the agent image")?;
     Ok((image, packed))
+}
+
+/// Lays the image out in a folder of its own, anew.
+fn write_layout(out: &Path, layout: &Layout) -> Result<()> {
+    let folder = beside(out, "oci");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    for (name, content) in layout.files() {
+        write_file(&folder.join(name), &content)?;
+    }
+    write_file(&beside(out, "digest"), format!("{}\n", layout.digest).as_bytes())
 }
 
 fn pack_test(path: &Path, request: TestImage) -> Result<(Image, Packed)> {
@@ -106,13 +222,30 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn write(out: &Path, packed: &Packed) -> Result<()> {
-    // Both extensions of FILE.tar.gz give way to one.
-    let id = out.with_extension("").with_extension("id");
-    if let Some(directory) = out.parent() {
+    write_file(out, &packed.archive)?;
+    write_file(&beside(out, "id"), format!("{}\n", packed.id).as_bytes())
+}
+
+/// Both extensions of FILE.tar.gz give way to one.
+fn beside(out: &Path, extension: &str) -> PathBuf {
+    out.with_extension("").with_extension(extension)
+}
+
+/// What an earlier run wrote would speak of another image.
+fn remove_old(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
     }
-    write_if_different(out, &packed.archive)?;
-    write_if_different(&id, format!("{}\n", packed.id).as_bytes())
+    write_if_different(path, content)
 }
 
 /// A new modification time would make cargo build again what carries the archive.
@@ -121,6 +254,10 @@ fn write_if_different(path: &Path, content: &[u8]) -> Result<()> {
         return Ok(());
     }
     fs::write(path, content).with_context(|| format!("write {}", path.display()))
+}
+
+fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "{line}")
 }
 
 fn report(image: &Image, packed: &Packed, list: Option<&layer::Files>) -> Result<()> {

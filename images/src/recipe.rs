@@ -5,16 +5,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::archive::{Image, Packed};
-use crate::elf::Linkage;
+use crate::elf::{Linkage, Machine};
 use crate::layer::{File, Files};
 
 /// The most that the agent image may weigh, uncompressed: 8 MiB.
 pub const AGENT_IMAGE_LIMIT: usize = 8 * 1024 * 1024;
 
-/// What the licences of Debian's packages of the files in the agent image come to.
-const AGENT_IMAGE_LICENSES: &str = "(Apache-2.0 OR MIT) AND GPL-2.0-only AND GPL-2.0-or-later \
+/// Where the agent is in its image.
+const AGENT: &str = "/landfall-agent";
+
+/// Where nft is in it.
+pub const NFT: &str = "/usr/sbin/nft";
+
+/// What the licences of the crates in the agent, and of Debian's packages of the files beside it, come to.
+pub const AGENT_IMAGE_LICENSES: &str = "(Apache-2.0 OR MIT) AND GPL-2.0-only AND GPL-2.0-or-later \
     AND LGPL-2.1-or-later AND (LGPL-3.0-or-later OR GPL-2.0-or-later) AND MIT AND X11 \
-    AND BSD-2-Clause AND BSD-3-Clause AND ISC";
+    AND BSD-2-Clause AND BSD-3-Clause AND ISC AND Unicode-3.0";
 
 /// Why an image is not made.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +28,9 @@ pub enum Error {
     /// The file is not an executable of this kind of machine at all.
     #[error("not an ELF file")]
     NotElf(#[from] elf::ParseError),
+    /// Images are made for few kinds of machine.
+    #[error("for a machine that is neither x86-64 nor AArch64")]
+    Machine,
     /// There is no loader and no library in the image that could serve the file.
     #[error("not static: needs {}; build it with -C target-feature=+crt-static", .0.join(", "))]
     NotStatic(Vec<String>),
@@ -49,17 +58,15 @@ pub struct Nft {
 /// # Errors
 /// When `agent` is not a static executable.
 pub fn agent(agent: Vec<u8>, nft: Nft, version: &str) -> Result<Image, Error> {
-    refuse_dynamic(&agent)?;
+    let machine = refuse_dynamic(&agent)?;
     // The loader among the libraries is itself run by the kernel; a library that can be run does no harm.
     let libraries = nft.libraries.into_iter().map(|(path, content)| (path, File::executable(content)));
-    let programs = [
-        ("/landfall-agent".into(), File::executable(agent)),
-        ("/usr/sbin/nft".into(), File::executable(nft.executable)),
-    ];
+    let programs = [(AGENT.into(), File::executable(agent)), (NFT.into(), File::executable(nft.executable))];
     Ok(Image {
         tag: format!("landfall-agent:{version}"),
+        architecture: machine.image_name(),
         files: libraries.chain(programs).collect(),
-        entrypoint: vec!["/landfall-agent".to_owned()],
+        entrypoint: vec![AGENT.to_owned()],
         expose: Vec::new(),
         stop_signal: "SIGTERM",
         labels: BTreeMap::from([
@@ -68,6 +75,31 @@ pub fn agent(agent: Vec<u8>, nft: Nft, version: &str) -> Result<Image, Error> {
             ("org.opencontainers.image.licenses", AGENT_IMAGE_LICENSES.to_owned()),
         ]),
     })
+}
+
+/// All that is in the agent image beside the agent.
+pub fn files_of_nft(image: &Image) -> impl Iterator<Item = PathBuf> {
+    image.files.keys().filter(|path| *path != Path::new(AGENT)).cloned()
+}
+
+/// Where the source of an image is, and which of its revisions it was made from.
+pub struct Origin {
+    /// A URL.
+    pub source: Option<String>,
+    /// A commit.
+    pub revision: Option<String>,
+}
+
+/// The same image, labelled with where it comes from. Not part of the image that landfall carries, which would then be
+/// another for every commit, whether or not the agent is.
+pub fn with_origin(image: &Image, origin: &Origin) -> Image {
+    let labels = [
+        ("org.opencontainers.image.source", &origin.source),
+        ("org.opencontainers.image.revision", &origin.revision),
+    ];
+    let mut image = image.clone();
+    image.labels.extend(labels.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))));
+    image
 }
 
 /// Packs the agent image.
@@ -87,12 +119,13 @@ pub fn pack_agent(image: &Image) -> Result<Packed, Error> {
 /// # Errors
 /// When `program` is not a static executable.
 pub fn test(program: Vec<u8>, name: &Path, request: TestImage) -> Result<Image, Error> {
-    refuse_dynamic(&program)?;
+    let machine = refuse_dynamic(&program)?;
     let path = Path::new("/").join(name);
     Ok(Image {
         entrypoint: [path.display().to_string()].into_iter().chain(request.arguments).collect(),
         files: Files::from([(path, File::executable(program))]),
         tag: request.tag,
+        architecture: machine.image_name(),
         expose: request.expose,
         // PID 1 is not ended by a signal that it has no handler for, and std has no handlers.
         stop_signal: "SIGKILL",
@@ -110,18 +143,22 @@ pub struct TestImage {
     pub arguments: Vec<String>,
 }
 
-fn refuse_dynamic(executable: &[u8]) -> Result<(), Error> {
+/// The machine that a static executable is for.
+fn refuse_dynamic(executable: &[u8]) -> Result<Machine, Error> {
     let linkage = Linkage::of(executable)?;
     if linkage.is_static() {
-        return Ok(());
+        return Machine::of(executable)?.ok_or(Error::Machine);
     }
     Err(Error::NotStatic(linkage.interpreter.into_iter().chain(linkage.needed).collect()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::elf::fixtures::{dynamic_executable, static_executable};
+    use crate::sbom::crates;
 
     fn nft(weight: usize) -> Nft {
         Nft {
@@ -176,5 +213,49 @@ mod tests {
 
         assert_eq!(image.entrypoint, ["/web", "--tcp", "80"]);
         assert_eq!(image.expose, ["80/tcp"]);
+    }
+
+    /// The alternatives of each of a licence expression's parts. Brackets around more than alternatives are not understood, and
+    /// make an expression ask for more than it does.
+    fn parts(expression: &str) -> impl Iterator<Item = Vec<&str>> {
+        expression.split(" AND ").map(|part| part.trim_matches(['(', ')']).split(" OR ").collect())
+    }
+
+    #[test]
+    fn the_licences_of_the_image_are_met_by_each_crate_in_the_agent() {
+        let mut tree = Command::new(env!("CARGO"));
+        tree.args([
+            "tree",
+            "--quiet",
+            "--locked",
+            "--package",
+            "landfall-agent",
+            "--edges",
+            "normal,no-proc-macro",
+        ]);
+        tree.args([
+            "--target",
+            "x86_64-unknown-linux-gnu",
+            "--no-dedupe",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}|{l}",
+        ]);
+        let tree = tree.output().expect("cargo runs this test");
+        let crates = crates(&String::from_utf8(tree.stdout).unwrap()).unwrap();
+        assert!(crates.len() > 10, "{crates:?}");
+        // A choice is one of alternatives, which no crate may be left with.
+        let granted: Vec<_> = parts(AGENT_IMAGE_LICENSES).filter(|part| part.len() == 1).flatten().collect();
+
+        for of_crate in &crates {
+            let license = of_crate.license.as_deref().expect("a crate in the agent has a licence");
+            for alternatives in parts(license) {
+                assert!(
+                    alternatives.iter().any(|one| granted.contains(one)),
+                    "{of_crate:?}: {alternatives:?}"
+                );
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The packer as the Makefile calls it: what it leaves on disk, and when it refuses.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -19,6 +20,31 @@ fn pack(program: &Path, out: &Path) -> Output {
         .arg("--out")
         .arg(out)
         .args(["--", "--udp", "53"])
+        .output()
+        .expect("the packer was built for this test")
+}
+
+/// Packs an agent and an nft that need no library, where `dpkg-query` is this shell script, or is not there.
+fn pack_agent(folder: &Path, dpkg_query: Option<&str>) -> Output {
+    let [agent, nft, crates, bin] = ["agent", "nft", "crates", "bin"].map(|name| folder.join(name));
+    static_program(&agent);
+    static_program(&nft);
+    fs::write(&crates, "mio v1.2.5|MIT\n").expect("a temporary folder can be written to");
+    fs::create_dir_all(&bin).expect("a temporary folder can be written to");
+    if let Some(script) = dpkg_query {
+        fs::write(bin.join("dpkg-query"), format!("#!/bin/sh\n{script}\n")).expect("the folder is there");
+        fs::set_permissions(bin.join("dpkg-query"), fs::Permissions::from_mode(0o755)).expect("a file");
+    }
+    Command::new(env!("CARGO_BIN_EXE_landfall-images"))
+        .env("PATH", bin)
+        .args(["agent", "--version", "1", "--agent"])
+        .arg(agent)
+        .arg("--nft")
+        .arg(nft)
+        .arg("--crates")
+        .arg(crates)
+        .arg("--out")
+        .arg(folder.join("image.tar.gz"))
         .output()
         .expect("the packer was built for this test")
 }
@@ -65,4 +91,51 @@ fn a_program_that_is_not_static_is_refused_with_the_remedy_and_nothing_is_writte
     assert!(!output.status.success() && !out.exists());
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("target-feature=+crt-static"), "{message}");
+}
+
+#[test]
+fn without_dpkg_there_is_an_image_but_no_bill_of_materials() {
+    let folder = tempfile::tempdir().unwrap();
+    let bill = folder.path().join("image.spdx.json");
+    fs::write(&bill, "of an image before").unwrap();
+
+    let output = pack_agent(folder.path(), None);
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && folder.path().join("image.tar.gz").exists(), "{said}");
+    assert_eq!(said, "no bill of materials: there is no dpkg here to ask whose the files are\n");
+    assert!(!bill.exists());
+}
+
+#[test]
+fn nothing_is_asserted_of_what_dpkg_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = pack_agent(folder.path(), Some("test \"$1\" = --version"));
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("no package of /usr/sbin/nft"), "{said}");
+    let bill = fs::read_to_string(folder.path().join("image.spdx.json")).unwrap();
+    assert!(bill.contains("SPDXRef-file--usr-sbin-nft"), "{bill}");
+}
+
+#[test]
+fn dpkg_is_asked_about_the_file_that_was_packed_and_not_about_its_place_in_the_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let nft = folder.path().join("nft");
+    let script = format!(
+        "case $* in\n\
+            '--search {}') echo 'nftables-own: {0}' ;;\n\
+            --search*) echo \"nftables: $2\" ;;\n\
+            --show*) printf '%s 1.0-1 amd64' \"$3\" ;;\n\
+        esac",
+        nft.display()
+    );
+
+    let output = pack_agent(folder.path(), Some(&script));
+
+    assert!(output.status.success(), "{output:?}");
+    let bill = fs::read_to_string(folder.path().join("image.spdx.json")).unwrap();
+    assert!(bill.contains(r#""name": "nftables-own""#) && bill.contains("/usr/sbin/nft"), "{bill}");
 }

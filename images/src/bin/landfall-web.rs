@@ -17,6 +17,9 @@ struct Cli {
     /// A UDP port to echo datagrams on
     #[arg(long)]
     udp: Vec<u16>,
+    /// A UDP port to answer each client on from a socket that is connected to it
+    #[arg(long)]
+    udp_connected: Vec<u16>,
 }
 
 fn main() -> Result<()> {
@@ -24,12 +27,16 @@ fn main() -> Result<()> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").context("read the host name")?;
     let pages = bind(&cli.tcp, TcpListener::bind::<SocketAddr>)?;
     let echoes = bind(&cli.udp, UdpSocket::bind::<SocketAddr>)?;
+    let connecting = bind(&cli.udp_connected, shared)?;
     thread::scope(|scope| {
         for listener in &pages {
             scope.spawn(|| serve_pages(listener, host.trim()));
         }
         for socket in &echoes {
             scope.spawn(|| echo(socket));
+        }
+        for socket in &connecting {
+            scope.spawn(|| connect_and_answer(socket));
         }
         // It ends by a signal, as a server does.
         loop {
@@ -53,12 +60,16 @@ fn serve_pages(listener: &TcpListener, host: &str) {
     });
 }
 
-/// Answers each request of a connection until the client ends it.
+/// Answers each request of a connection until the client ends it. A path that is a number is the size of the page.
 fn answer(mut connection: TcpStream, host: &str) -> io::Result<()> {
     let client = connection.peer_addr()?;
-    let page = format!("hello from {host}\nyou are {} port {}\n", client.ip().to_canonical(), client.port());
+    let mut page = format!("hello from {host}\n{}", greeting(client));
     for line in BufReader::new(connection.try_clone()?).lines() {
-        if line?.is_empty() {
+        let line = line?;
+        if let Some(size) = line.strip_prefix("GET /").and_then(|rest| rest.split(' ').next()?.parse().ok()) {
+            page = "x".repeat(size);
+        }
+        if line.is_empty() {
             let head = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
                 page.len()
@@ -69,12 +80,43 @@ fn answer(mut connection: TcpStream, host: &str) -> io::Result<()> {
     Ok(())
 }
 
+fn greeting(client: SocketAddr) -> String {
+    format!("you are {} port {}\n", client.ip().to_canonical(), client.port())
+}
+
+/// Sends each datagram back; one that asks "who am i" is told.
 fn echo(socket: &UdpSocket) {
     let mut datagram = vec![0; 65_535];
     loop {
         // A port unreachable from an earlier client is reported here and concerns no other.
         if let Ok((length, client)) = socket.recv_from(&mut datagram) {
-            let _ = socket.send_to(&datagram[..length], client);
+            let greeting = greeting(client);
+            let asks = &datagram[..length] == b"who am i";
+            let _ = socket.send_to(if asks { greeting.as_bytes() } else { &datagram[..length] }, client);
         }
     }
+}
+
+/// Tells each client who it is, from a socket of its own.
+fn connect_and_answer(socket: &UdpSocket) {
+    let mut datagram = vec![0; 65_535];
+    loop {
+        if let Ok((_, client)) = socket.recv_from(&mut datagram) {
+            let answer = || {
+                let own = shared(socket.local_addr()?)?;
+                own.connect(client)?;
+                own.send(greeting(client).as_bytes())
+            };
+            let _: io::Result<usize> = answer();
+        }
+    }
+}
+
+/// A socket whose port others may have, too.
+fn shared(address: SocketAddr) -> io::Result<UdpSocket> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
