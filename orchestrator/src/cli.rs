@@ -8,6 +8,7 @@ use crate::{
     dhcp_args::DhcpArgs,
     error::Error,
     lab::LabCommand,
+    path,
     patience::Wait,
     ports::{self, Publish},
 };
@@ -29,6 +30,15 @@ pub struct Cli {
     /// Say on standard error what is done and why
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// The engine's socket.
+    // Said again: rustdoc takes the path for a link.
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        global = true,
+        help = "The engine's socket, as unix:///PATH; lab and completions need none [default: DOCKER_HOST, or else Docker's, or else Podman's]"
+    )]
+    pub host: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -73,13 +83,19 @@ pub struct UpArgs {
         help = "A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp]; repeatable [default: what the container exposes]"
     )]
     publish: Vec<String>,
+    /// How packets get to the container
+    #[arg(long, value_enum, default_value_t)]
+    pub path: path::Kind,
+    /// Let this host reach the address, and the containers behind its bridges: a macvlan and a route of its own for it
+    #[arg(long)]
+    pub host_access: bool,
     /// The MAC address [default: made of this machine's id and the container's name, always the same]
     #[arg(long, value_parser = usable_mac)]
     pub mac: Option<MacAddr>,
     /// How long all of it may take
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub wait: Wait,
-    /// Another agent image than the one inside this program
+    /// Another agent image than the one inside this program; pulled, without a login, where its name begins with its registry's
     #[arg(long, value_name = "REF")]
     pub image: Option<String>,
     /// How to print the result

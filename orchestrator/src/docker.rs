@@ -2,34 +2,39 @@
 
 mod container;
 mod error;
+mod host;
+mod raw;
+mod stdin;
+mod streams;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    env,
-    pin::Pin,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::{
-    API_DEFAULT_VERSION, body_full,
-    container::LogOutput,
+    API_DEFAULT_VERSION, ClientVersion, body_full,
     errors::Error as Api,
     query_parameters::{
-        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, EventsOptionsBuilder,
-        ImportImageOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveVolumeOptions, StopContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
+        ImportImageOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+        RemoveVolumeOptions, StopContainerOptionsBuilder, WaitContainerOptions,
     },
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use tokio::io::AsyncWrite;
+use serde::de::DeserializeOwned;
+use tracing::warn;
 
 pub use container::{Container, Creation};
 pub use error::DockerError;
+pub use streams::{Attached, Output, Until, Which, Written};
 
 use container::{bare, to_body, to_container};
-use error::{is_status, unreachable};
+use error::is_status;
+use host::{Engine, Host};
 
-const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
+use crate::identity::is_container_name;
+
+/// Where all containers are listed.
+const ALL: &str = "/containers/json?all=true";
 
 /// How long one reply may take. A container starts within a second; a loaded disk may make it many.
 const REPLY_WITHIN_SECONDS: u64 = 30;
@@ -42,68 +47,41 @@ const STOP_WITHIN_SECONDS: i32 = 5;
 pub struct Docker {
     api: bollard::Docker,
     host: String,
-}
-
-/// The standard streams of a container.
-pub struct Attached {
-    /// What it writes.
-    pub output: Output,
-    /// What it reads.
-    pub input: Pin<Box<dyn AsyncWrite + Send>>,
-}
-
-/// What a container writes.
-pub type Output = Pin<Box<dyn Stream<Item = Result<Written, DockerError>> + Send>>;
-
-/// A piece of what a container writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// To standard output.
-    Output(Vec<u8>),
-    /// To standard error.
-    Log(Vec<u8>),
-}
-
-/// Which of its streams to read again from a container's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// Standard output.
-    Output,
-    /// Both.
-    Both,
-}
-
-/// Until when to read a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// To what there is.
-    Now,
-    /// For as long as the container runs.
-    Ever,
+    engine: Engine,
 }
 
 impl Docker {
-    /// Connects to the engine that `DOCKER_HOST` names, or the usual one.
+    /// Connects to the engine at `host`, or where `DOCKER_HOST` says, or at one of the usual places.
     ///
     /// # Errors
-    /// If it is not on this host, not there, or not for us.
-    pub async fn connect() -> Result<Self, DockerError> {
-        let host =
-            env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()).unwrap_or(DEFAULT_SOCKET.into());
-        let Some(path) = host.strip_prefix("unix://") else {
-            return Err(DockerError::NotLocal(host.escape_debug().to_string()));
-        };
-        // A file that is there may still not be for us, and bollard does not tell one from the other.
-        match tokio::net::UnixStream::connect(path).await {
-            Ok(_) => {}
-            Err(error) => return Err(unreachable(path, error)),
+    /// If it is not on this host, not there, not for us, or not one that can be used.
+    pub async fn connect(host: Option<&str>) -> Result<Self, DockerError> {
+        let Host { path, uid, engine, version } = host::find(host).await?;
+        let is_older = |version: &ClientVersion| *version < *API_DEFAULT_VERSION;
+        let spoken = version.as_ref().filter(|version| is_older(version)).unwrap_or(API_DEFAULT_VERSION);
+        let api = bollard::Docker::connect_with_unix(&path, REPLY_WITHIN_SECONDS, spoken)
+            .map_err(|error| DockerError::Unreachable(path.clone(), error))?;
+        let mut docker = Self { api, host: path, engine };
+        if version.is_none() {
+            let asked = docker.api.clone().negotiate_version().await;
+            docker.api = asked.map_err(|error| docker.failed("ask for its version", error))?;
         }
-        let api = bollard::Docker::connect_with_unix(path, REPLY_WITHIN_SECONDS, API_DEFAULT_VERSION)
-            .map_err(|error| DockerError::Unreachable(path.into(), error))?;
-        let named = Self { api: api.clone(), host: path.into() };
-        let api =
-            api.negotiate_version().await.map_err(|error| named.failed("ask for its version", error))?;
-        Ok(Self { api, ..named })
+        // A proxy in front of it may well belong to a user.
+        if uid != 0 && docker.is_rootless().await? {
+            return Err(DockerError::Rootless(docker.host));
+        }
+        Ok(docker)
+    }
+
+    async fn is_rootless(&self) -> Result<bool, DockerError> {
+        match host::is_rootless(&self.host).await {
+            // A proxy need not tell everything that it lets do.
+            Err(error @ Api::DockerResponseServerError { .. }) => {
+                warn!(%error, "it is not known whether the engine is rootless; taken for one that is not");
+                Ok(false)
+            }
+            said => said.map_err(|error| self.failed("ask whether it is rootless", error)),
+        }
     }
 
     /// The container with that name or id, if there is one.
@@ -111,36 +89,29 @@ impl Docker {
     /// # Errors
     /// If Docker does not answer.
     pub async fn container(&self, name: &str) -> Result<Option<Container>, DockerError> {
-        match self.api.inspect_container(name, None).await {
+        // It becomes part of a URL.
+        if !is_container_name(name) {
+            return Ok(None);
+        }
+        let url = format!("/containers/{name}/json");
+        let asking = async { self.understood(self.api.inspect_container(name, None).await, &url).await };
+        match Box::pin(asking).await {
             Ok(found) => Ok(Some(to_container(found))),
             Err(error) if is_status(&error, 404) => Ok(None),
             Err(error) => Err(self.failed(&format!("inspect {name}"), error)),
         }
     }
 
-    /// The names of all containers, running or not, and of those that run.
+    /// The names of all containers, running or not, in order.
     ///
     /// # Errors
     /// If Docker does not answer.
-    pub async fn names(&self) -> Result<BTreeMap<String, bool>, DockerError> {
+    pub async fn names(&self) -> Result<BTreeSet<String>, DockerError> {
         let options = ListContainersOptionsBuilder::default().all(true).build();
-        let all = self
-            .api
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| self.failed("list the containers", error))?;
-        let is_running = |state: Option<_>| {
-            state.is_some_and(|state| format!("{state:?}").eq_ignore_ascii_case("running"))
-        };
-        let named = all.into_iter().flat_map(|container| {
-            let is_running = is_running(container.state);
-            container
-                .names
-                .unwrap_or_default()
-                .into_iter()
-                .map(move |name| (bare(&name).to_owned(), is_running))
-        });
-        Ok(named.collect())
+        let all = self.understood(self.api.list_containers(Some(options)).await, ALL).await;
+        let all = all.map_err(|error| self.failed("list the containers", error))?;
+        let named = all.into_iter().flat_map(|container| container.names.unwrap_or_default());
+        Ok(named.map(|name| bare(&name).to_owned()).collect())
     }
 
     /// The names of the containers that have `label`, running or not.
@@ -150,11 +121,9 @@ impl Docker {
     pub async fn labelled(&self, label: &str) -> Result<Vec<String>, DockerError> {
         let filters = HashMap::from([("label", vec![label])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let all = self
-            .api
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| self.failed("list the containers", error))?;
+        let url = format!("{ALL}&filters=%7B%22label%22%3A%5B%22{label}%22%5D%7D");
+        let all = self.understood(self.api.list_containers(Some(options)).await, &url).await;
+        let all = all.map_err(|error| self.failed("list the containers", error))?;
         let first = |names: Option<Vec<String>>| names?.first().map(|name| bare(name).to_owned());
         let mut names: Vec<String> = all.into_iter().filter_map(|container| first(container.names)).collect();
         names.sort();
@@ -184,11 +153,23 @@ impl Docker {
         }
     }
 
+    /// Pulls an image from its registry, without credentials: those of a login are kept by the `docker` command, which sends
+    /// them along; Docker's daemon has none. What needs a login is pulled before, with `docker pull`.
+    ///
+    /// # Errors
+    /// If the engine cannot reach the registry, or there is no such image.
+    pub async fn pull(&self, name: &str, tag: &str) -> Result<(), DockerError> {
+        let options = CreateImageOptionsBuilder::default().from_image(name).tag(tag).build();
+        let pulling = self.api.create_image(Some(options), None, None);
+        let attempt = format!("pull the image {}", name.escape_debug());
+        pulling.map_err(|error| self.failed(&attempt, error)).try_for_each(|_| async { Ok(()) }).await
+    }
+
     /// Loads the images of an archive.
     ///
     /// # Errors
     /// If Docker does not take it.
-    pub async fn load(&self, archive: &'static [u8]) -> Result<(), DockerError> {
+    pub async fn load(&self, archive: Vec<u8>) -> Result<(), DockerError> {
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
         let loading = self.api.import_image(options, body_full(archive.into()), None);
         let progress = loading.map_err(|error| self.failed("load the agent image", error));
@@ -204,39 +185,6 @@ impl Docker {
         let attempt = format!("create {}", creation.name);
         let created = self.api.create_container(Some(options), to_body(creation)).await;
         created.map(|created| created.id).map_err(|error| self.failed(&attempt, error))
-    }
-
-    /// Attaches to the standard streams of a container, from now on.
-    ///
-    /// # Errors
-    /// If Docker refuses.
-    pub async fn attach(&self, id: &str) -> Result<Attached, DockerError> {
-        let options = AttachContainerOptionsBuilder::default()
-            .stream(true)
-            .stdin(true)
-            .stdout(true)
-            .stderr(true)
-            .build();
-        let attached = self.api.attach_container(id, Some(options)).await;
-        let attached = attached.map_err(|error| self.failed(&format!("attach to {id}"), error))?;
-        let docker = self.clone();
-        let output = attached
-            .output
-            .map_err(move |error| docker.failed("read from the agent", error))
-            .map_ok(to_written);
-        Ok(Attached { output: Box::pin(output), input: attached.input })
-    }
-
-    /// Reads again what a container has written.
-    pub fn log(&self, id: &str, which: Which, until: Until) -> Output {
-        let options = LogsOptionsBuilder::default()
-            .stdout(true)
-            .stderr(which == Which::Both)
-            .follow(until == Until::Ever)
-            .build();
-        let (docker, attempt) = (self.clone(), format!("read the log of {id}"));
-        let log = self.api.logs(id, Some(options));
-        Box::pin(log.map_err(move |error| docker.failed(&attempt, error)).map_ok(to_written).boxed())
     }
 
     /// Starts a container.
@@ -258,6 +206,27 @@ impl Docker {
                 Err(self.failed(&format!("stop {id}"), error))
             }
             Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Lets a paused container go on: one that pauses gives no lease back, and Podman does not even stop it.
+    ///
+    /// # Errors
+    /// If Docker refuses.
+    pub async fn unpause(&self, id: &str) -> Result<(), DockerError> {
+        self.api.unpause_container(id).await.map_err(|error| self.failed(&format!("unpause {id}"), error))
+    }
+
+    /// The exit code of a container, as soon as it has ended; none if it is gone.
+    ///
+    /// # Errors
+    /// If Docker refuses.
+    pub async fn exit_code(&self, id: &str) -> Result<Option<i64>, DockerError> {
+        match self.api.wait_container(id, None::<WaitContainerOptions>).next().await {
+            Some(Ok(ended)) => Ok(Some(ended.status_code)),
+            Some(Err(Api::DockerContainerWaitError { code, .. })) => Ok(Some(code)),
+            Some(Err(error)) if !is_status(&error, 404) => Err(self.failed(&format!("wait for {id}"), error)),
+            Some(Err(_)) | None => Ok(None),
         }
     }
 
@@ -289,21 +258,20 @@ impl Docker {
         }
     }
 
+    /// What was answered at `url`, be it in words that bollard does not know.
+    async fn understood<T: DeserializeOwned>(&self, answer: Result<T, Api>, url: &str) -> Result<T, Api> {
+        match answer {
+            Err(Api::JsonDataError { .. }) => raw::containers(&self.host, url).await,
+            answer => answer,
+        }
+    }
+
     fn failed(&self, attempt: &str, error: Api) -> DockerError {
-        error::failed(&self.host, attempt, error)
+        error::failed(self.engine, &self.host, attempt, error)
     }
 }
 
 /// A time as Docker reads it: seconds and nanoseconds.
 fn unix(time: Timestamp) -> String {
     format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
-}
-
-fn to_written(output: LogOutput) -> Written {
-    match output {
-        LogOutput::StdErr { message } => Written::Log(message.into()),
-        LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
-            Written::Output(message.into())
-        }
-    }
 }

@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::{
-    agent_stream::Noise, diagnosis::no_address, docker::DockerError, lab::LabError, ports::PortError,
-    state::AgentState, uplink::UplinkError,
+    agent_stream::Noise, diagnosis::no_address, docker::DockerError, lab::LabError, netlink::NetlinkError,
+    path::PathError, ports::PortError, state::AgentState, uplink::UplinkError,
 };
 
 /// Why a command did not do what it was asked.
@@ -36,6 +36,9 @@ pub enum Error {
     /// The interface cannot be used, or the uplink not be made.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
+    /// The path to the target cannot be made.
+    #[error(transparent)]
+    Path(#[from] PathError),
     /// The practice LAN.
     #[error(transparent)]
     Lab(#[from] LabError),
@@ -125,7 +128,7 @@ pub enum Error {
     Stranger(String),
     /// The image that was asked for.
     #[error(
-        "cannot find the image {0}\n  load or pull it: docker pull {0}; or leave --image away to use the one inside landfall"
+        "cannot find the image {0}\n  load or pull it: docker pull {0}; landfall pulls it where the name begins with the registry's; or leave --image away to use the one inside landfall"
     )]
     NoImage(String),
     /// A binary that was built without its image.
@@ -190,13 +193,15 @@ impl Error {
             Self::DockerSilent(_) => 5,
             Self::Docker(error) => error.exit_code(),
             Self::Several(errors) => return errors.first().map_or(ExitCode::FAILURE, Self::exit_code),
-            Self::Uplink(UplinkError::NotPermitted(_))
+            Self::Uplink(UplinkError::Kernel(NetlinkError::NotPermitted(_)))
+            | Self::Path(PathError::Kernel(NetlinkError::NotPermitted(_)))
             | Self::NotRoot(_)
             | Self::Lab(LabError::NotPermitted { .. }) => 6,
             Self::Lock { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 6,
             Self::Interrupted(Signal::SIGTERM) => 143,
             Self::Interrupted(_) => 130,
             Self::Uplink(_)
+            | Self::Path(_)
             | Self::Lab(_)
             | Self::Lock { .. }
             | Self::Busy { .. }
@@ -261,11 +266,11 @@ mod tests {
     #[test]
     fn the_cause_comes_before_the_remedy() {
         let source = io::ErrorKind::NotFound.into();
-        let error = UplinkError::Namespace("/proc/1/ns/net".into(), source);
+        let error = NetlinkError::Namespace("/proc/1/ns/net".into(), "the network container", source);
         assert_eq!(
-            say(&Error::from(error).into()),
+            say(&Error::from(UplinkError::from(error)).into()),
             "landfall: cannot open the network namespace /proc/1/ns/net of the network container: entity not found\n  \
-             landfall must run on the host itself, as Docker does\n"
+             has it just stopped? landfall must run on the host itself, as Docker does\n"
         );
     }
 

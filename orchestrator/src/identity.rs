@@ -3,6 +3,8 @@
 use landfall_api::{Dhcp, HostName, MacAddr};
 use sha2::{Digest as _, Sha256};
 
+use crate::path::Path;
+
 /// What makes two network containers of one target the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -12,8 +14,8 @@ pub struct Identity {
     pub mac: MacAddr,
     /// What DHCP servers are told.
     pub dhcp: Dhcp,
-    /// The Docker network that it shares with the target.
-    pub network: String,
+    /// How it reaches the target.
+    pub path: Path,
     /// The id of the agent's image.
     pub image: String,
 }

@@ -1,8 +1,12 @@
-//! The agent image that this program carries.
+//! The agent image: the one that this program carries, or another.
+
+use std::io::{self, Read as _};
+
+use flate2::read::GzDecoder;
 
 use crate::{docker::Docker, error::Error, progress::Progress};
 
-/// What `docker load` takes; empty if the program was built without it.
+/// What `docker load` takes, compressed; empty if the program was built without it.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/agent-image.tar.gz"));
 const ID: &str = env!("LANDFALL_AGENT_IMAGE_ID");
 const TAG: &str = concat!("landfall-agent:", env!("CARGO_PKG_VERSION"));
@@ -13,10 +17,7 @@ const TAG: &str = concat!("landfall-agent:", env!("CARGO_PKG_VERSION"));
 /// If the image is not to be had.
 pub async fn provide(docker: &Docker, reference: Option<&str>, progress: &Progress) -> Result<String, Error> {
     if let Some(reference) = reference {
-        return docker
-            .image(reference)
-            .await?
-            .ok_or_else(|| Error::NoImage(reference.escape_debug().to_string()));
+        return named(docker, reference, progress).await;
     }
     if ARCHIVE.is_empty() {
         return Err(Error::NoCarriedImage);
@@ -25,10 +26,65 @@ pub async fn provide(docker: &Docker, reference: Option<&str>, progress: &Progre
         return Ok(id);
     }
     progress.step("loading the agent image");
-    docker.load(ARCHIVE).await?;
+    docker.load(archive().map_err(|error| Error::Io("unpack the agent image", error))?).await?;
     // An engine that keeps images by the digest of their manifest knows ours by its tag only.
     match docker.image(ID).await? {
         Some(id) => Ok(id),
         None => docker.image(TAG).await?.ok_or_else(|| Error::NoImage(TAG.to_owned())),
+    }
+}
+
+/// The image of that name, which is pulled if it is not there and its name says from where.
+async fn named(docker: &Docker, reference: &str, progress: &Progress) -> Result<String, Error> {
+    if let Some(id) = docker.image(reference).await? {
+        return Ok(id);
+    }
+    let shown = || reference.escape_debug().to_string();
+    let Some((name, tag)) = of_registry(reference) else { return Err(Error::NoImage(shown())) };
+    progress.step(&format!("pulling {}", shown()));
+    docker.pull(name, tag).await?;
+    docker.image(reference).await?.ok_or_else(|| Error::NoImage(shown()))
+}
+
+/// The parts of a reference that names its registry: `host.example/name`, `localhost/name`, `host:5000/name`, and its tag or
+/// digest. Any other name is one that this host gave, or that an engine would look for in a registry of its own choice.
+fn of_registry(reference: &str) -> Option<(&str, &str)> {
+    let (host, path) = reference.split_once('/')?;
+    if !host.contains(['.', ':']) && host != "localhost" {
+        return None;
+    }
+    if let Some(parts) = reference.split_once('@') {
+        return Some(parts);
+    }
+    let parts = path.rsplit_once(':').map(|(_, tag)| reference.split_at(reference.len() - tag.len()));
+    Some(parts.map_or((reference, "latest"), |(name, tag)| (name.trim_end_matches(':'), tag)))
+}
+
+/// The archive as every engine takes it: Podman 4.3 loads none that is compressed.
+fn archive() -> io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    GzDecoder::new(ARCHIVE).read_to_end(&mut plain)?;
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_reference_that_names_its_registry_is_pulled() {
+        let cases = [
+            ("landfall-agent:0.1.0", None),
+            ("team/agent:1", None),
+            ("ghcr.example/team/agent", Some(("ghcr.example/team/agent", "latest"))),
+            ("localhost/agent:1", Some(("localhost/agent", "1"))),
+            ("127.0.0.1:5000/agent:1", Some(("127.0.0.1:5000/agent", "1"))),
+            ("host:5000/agent", Some(("host:5000/agent", "latest"))),
+            ("host:5000/a/b@sha256:00", Some(("host:5000/a/b", "sha256:00"))),
+            ("host:5000/a:1@sha256:00", Some(("host:5000/a:1", "sha256:00"))),
+        ];
+        for (reference, expected) in cases {
+            assert_eq!(of_registry(reference), expected, "{reference}");
+        }
     }
 }

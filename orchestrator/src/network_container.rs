@@ -9,6 +9,7 @@ use crate::{
     agent_stream::AgentStream,
     docker::{Container, Docker, DockerError, Until, Which, Written},
     identity::Identity,
+    path::Path,
     plan::Existing,
     state::AgentState,
 };
@@ -18,6 +19,7 @@ pub const TARGET: &str = "landfall.target";
 const INTERFACE: &str = "landfall.interface";
 const MAC: &str = "landfall.mac";
 const DHCP: &str = "landfall.dhcp";
+const PATH: &str = "landfall.path";
 const NETWORK: &str = "landfall.network";
 const SPEC: &str = "landfall.spec";
 const VERSION: &str = "landfall.version";
@@ -30,7 +32,8 @@ pub fn labels(target: &str, identity: &Identity, spec: &Spec) -> HashMap<String,
         (INTERFACE, identity.interface.clone()),
         (MAC, identity.mac.to_string()),
         (DHCP, dhcp),
-        (NETWORK, identity.network.clone()),
+        (PATH, identity.path.as_str().to_owned()),
+        (NETWORK, identity.path.network().to_owned()),
         (SPEC, spec.to_yaml()),
         (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
     ];
@@ -47,6 +50,11 @@ pub fn interface(container: &Container) -> &str {
     container.labels.get(INTERFACE).map_or("", String::as_str)
 }
 
+/// How packets get to its target. Before there was a label for it, all went over a bridge.
+pub fn path(container: &Container) -> &str {
+    container.labels.get(PATH).map_or("bridge", String::as_str)
+}
+
 /// Who it is, if its labels are whole.
 fn identity(container: &Container) -> Option<Identity> {
     let label = |key: &str| container.labels.get(key);
@@ -54,7 +62,7 @@ fn identity(container: &Container) -> Option<Identity> {
         interface: label(INTERFACE)?.clone(),
         mac: label(MAC)?.parse().ok()?,
         dhcp: serde_json::from_str(label(DHCP)?).ok()?,
-        network: label(NETWORK)?.clone(),
+        path: Path::named(path(container), label(NETWORK)?)?,
         image: container.image.clone(),
     })
 }
@@ -76,6 +84,18 @@ pub async fn examine(
         Some(identity) => Ok(Existing::Running(Box::new((identity, state(docker, container).await?)))),
         None => Ok(Existing::Broken),
     }
+}
+
+/// Removes a network container, after its agent has given the lease back.
+///
+/// # Errors
+/// If Docker refuses.
+pub async fn take_down(docker: &Docker, container: &Container) -> Result<(), DockerError> {
+    if container.is_paused() {
+        docker.unpause(&container.id).await?;
+    }
+    docker.stop(&container.id).await?;
+    docker.remove(&container.id).await
 }
 
 /// What its agent has reported, all together, since it was started last.

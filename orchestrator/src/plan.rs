@@ -59,13 +59,14 @@ mod tests {
     use landfall_api::{Dhcp, MacAddr, Report};
 
     use super::*;
+    use crate::path::Path;
 
     fn identity() -> Identity {
         Identity {
             interface: "eth0".into(),
             mac: MacAddr([2, 0, 0, 0, 0, 1]),
             dhcp: Dhcp::default(),
-            network: "bridge".into(),
+            path: Path::Wire,
             image: "sha256:1".into(),
         }
     }
@@ -110,7 +111,7 @@ mod tests {
             Identity { interface: "eth1".into(), ..identity() },
             Identity { mac: MacAddr([2, 0, 0, 0, 0, 2]), ..identity() },
             Identity { dhcp: Dhcp { hostname: "web".parse().ok(), ..Dhcp::default() }, ..identity() },
-            Identity { network: "other".into(), ..identity() },
+            Identity { path: Path::Bridge("bridge".into()), ..identity() },
             Identity { image: "sha256:2".into(), ..identity() },
         ];
         for other in others {

@@ -9,6 +9,7 @@ use crate::{
     docker::{Container, Docker},
     error::Error,
     identity::is_container_name,
+    netns::Id,
     network_container,
     patience::Patience,
     progress::Progress,
@@ -55,7 +56,7 @@ pub async fn wait_for(
         Some(container) if container.is_running() => Ok(container),
         Some(container) => Err(Error::TargetStopped { target: container.name, waited: patience.wait }),
         None => {
-            let alike = alike(name, docker.names().await?.into_keys());
+            let alike = alike(name, docker.names().await?.into_iter());
             Err(Error::NoTarget { target: name.to_owned(), waited: patience.wait, alike })
         }
     }
@@ -78,18 +79,14 @@ fn is_id(typed: &str) -> bool {
     (12..=64).contains(&typed.len()) && typed.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The first of its networks, by name, on which it has an address, and that address.
+/// Whether its network is its own.
 ///
 /// # Errors
-/// If there is none, because of its network mode.
-pub fn network(target: &Container) -> Result<(String, Ipv4Addr), Error> {
-    let refuse = |why, remedy| Error::TargetNetwork {
-        target: target.name.clone(),
-        mode: target.network_mode.escape_debug().to_string(),
-        why,
-        remedy,
-    };
-    if target.network_mode == "host" {
+/// If it shares that of the host or of another container.
+pub fn has_own_network(target: &Container) -> Result<(), Error> {
+    let refuse = |why, remedy| refuse(target, why, remedy);
+    let is_hosts = matches!((Id::of(&target.namespace), Id::own()), (Ok(its), Ok(own)) if its == own);
+    if target.network_mode == "host" || is_hosts {
         return Err(refuse(
             "it has the host's own addresses",
             "it is on the LAN already; or run it on a network of its own",
@@ -101,13 +98,27 @@ pub fn network(target: &Container) -> Result<(String, Ipv4Addr), Error> {
             "expose that container instead, with -p for the ports",
         ));
     }
+    Ok(())
+}
+
+/// The first of its networks, by name, on which it has an address, and that address.
+///
+/// # Errors
+/// If there is none, because of its network mode.
+pub fn network(target: &Container) -> Result<(String, Ipv4Addr), Error> {
     match target.networks.first_key_value() {
         Some((name, address)) => Ok((name.clone(), *address)),
         None => Err(refuse(
+            target,
             "it has no IPv4 address that the network container could reach",
-            "connect it to a network: docker network connect bridge CONTAINER",
+            "reach it without one: --path wire; or connect it to a network: docker network connect bridge CONTAINER",
         )),
     }
+}
+
+fn refuse(target: &Container, why: &'static str, remedy: &'static str) -> Error {
+    let mode = target.network_mode.escape_debug().to_string();
+    Error::TargetNetwork { target: target.name.clone(), mode, why, remedy }
 }
 
 /// Names that share a part with the one that was typed.

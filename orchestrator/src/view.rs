@@ -21,6 +21,8 @@ pub struct View {
     pub container: String,
     /// The host's interface.
     pub interface: String,
+    /// How packets get to the target: `wire` or `bridge`.
+    pub path: String,
     /// The address on the LAN.
     pub address: Option<Ipv4Addr>,
     /// How it is.
@@ -39,7 +41,7 @@ pub enum State {
     Leased,
     /// It answers under an address that it has given itself.
     LinkLocal,
-    /// Its address leads to a target that does not run.
+    /// Its address leads to a target that does not run, or has started again since and lost its wire.
     Orphaned,
     /// An address is looked for.
     Searching,
@@ -64,7 +66,7 @@ pub struct LeaseView {
     pub server: Option<Ipv4Addr>,
 }
 
-/// Whether a target runs.
+/// Whether a target runs, and is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// It does.
@@ -81,6 +83,7 @@ impl View {
             target: network_container::target(container).unwrap_or_default().to_owned(),
             container: container.name.clone(),
             interface: network_container::interface(container).to_owned(),
+            path: network_container::path(container).to_owned(),
             address: agent.address().filter(|_| container.is_running()),
             state: state(container, agent.phase, target),
             lease: held.map(|held| lease(held, now)),

@@ -8,13 +8,15 @@ use nix::unistd::geteuid;
 use super::print;
 use crate::{
     cli::DownArgs,
-    docker::Docker,
+    docker::{Container, Docker},
     error::Error,
     identity::container_name,
     lock::{Attempt, lock},
     network_container::{self, TARGET},
+    path,
     patience::{Patience, Wait},
     target,
+    uplink::companion,
 };
 
 /// How long another landfall may hold up this one.
@@ -27,11 +29,11 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// All that failed.
-pub async fn down(args: &DownArgs) -> Result<(), Error> {
+pub async fn down(args: &DownArgs, host: Option<&str>) -> Result<(), Error> {
     if !geteuid().is_root() {
         return Err(Error::NotRoot("take an address away"));
     }
-    let docker = Docker::connect().await?;
+    let docker = Docker::connect(host).await?;
     let targets = if args.all { exposed(&docker).await? } else { args.targets.clone() };
     if targets.is_empty() {
         return print("nothing to do: no container has an address\n");
@@ -70,15 +72,23 @@ async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
         }
     };
     let name = container_name(target);
-    let Some(container) = docker.container(&name).await? else {
-        docker.remove_volume(&name).await?;
-        return Ok(format!("{target}: nothing to do, it has no network container\n"));
-    };
-    if network_container::target(&container) != Some(&**target) {
-        return Ok(format!("{target}: nothing to do, {name} is not landfall's\n"));
+    let container = docker.container(&name).await?;
+    let ours = container.as_ref().filter(|found| network_container::target(found) == Some(&**target));
+    let mut errors = Vec::new();
+    if let Some(container) = ours {
+        errors.extend(network_container::take_down(docker, container).await.err().map(Error::from));
     }
-    docker.stop(&container.id).await?;
-    docker.remove(&container.id).await?;
-    docker.remove_volume(&name).await?;
-    Ok(format!("{target}: stopped and removed {name}\n"))
+    // Whatever came of that: what is outside of the container goes, too.
+    let is_there = |found: &Container| found.is_running() || found.is_paused();
+    if let Some(target) = docker.container(target).await?.filter(is_there) {
+        errors.extend(path::clear(&target).await.err().map(Error::from));
+    }
+    errors.extend(companion::remove(&name).await.err().map(Error::from));
+    let said = match (&container, ours) {
+        (None, _) => format!("{target}: nothing to do, it has no network container\n"),
+        (Some(_), None) => return Ok(format!("{target}: nothing to do, {name} is not landfall's\n")),
+        (Some(_), Some(_)) => format!("{target}: stopped and removed {name}\n"),
+    };
+    errors.extend(docker.remove_volume(&name).await.err().map(Error::from));
+    if errors.len() > 1 { Err(Error::Several(errors)) } else { errors.pop().map_or(Ok(said), Err) }
 }

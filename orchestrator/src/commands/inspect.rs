@@ -9,6 +9,7 @@ use crate::{
     error::Error,
     identity::container_name,
     network_container::{self, state},
+    path,
     state::AgentState,
     target,
     view::{Target, View},
@@ -31,12 +32,11 @@ struct Everything<'a> {
 /// # Errors
 /// If there is none, or Docker does not answer.
 #[expect(clippy::disallowed_methods, reason = "how long a lease lasts depends on the time of day")]
-pub async fn inspect(name: &str) -> Result<(), Error> {
-    let docker = Docker::connect().await?;
+pub async fn inspect(name: &str, host: Option<&str>) -> Result<(), Error> {
+    let docker = Docker::connect(host).await?;
     let container = find(&docker, name).await?;
     let agent = state(&docker, &container).await?;
-    let is_running = docker.container(name).await?.is_some_and(|target| target.is_running());
-    let target = if is_running { Target::Running } else { Target::Absent };
+    let target = reached(&docker, &container).await?;
     print_json(&Everything {
         view: View::new(&container, &agent, target, Timestamp::now()),
         id: &container.id,
@@ -46,6 +46,17 @@ pub async fn inspect(name: &str) -> Result<(), Error> {
         labels: container.labels.iter().collect(),
         agent,
     })
+}
+
+/// Whether the target of a network container runs, and is reached.
+pub(super) async fn reached(docker: &Docker, container: &Container) -> Result<Target, Error> {
+    let name = network_container::target(container).unwrap_or_default();
+    match docker.container(name).await?.filter(Container::is_running) {
+        Some(target) if !container.is_running() || path::leads(container, &target).await => {
+            Ok(Target::Running)
+        }
+        Some(_) | None => Ok(Target::Absent),
+    }
 }
 
 /// The network container of a target.

@@ -15,8 +15,8 @@ use crate::{
 ///
 /// # Errors
 /// If there is none, or Docker does not answer.
-pub async fn logs(args: &LogsArgs) -> Result<(), Error> {
-    let docker = Docker::connect().await?;
+pub async fn logs(args: &LogsArgs, host: Option<&str>) -> Result<(), Error> {
+    let docker = Docker::connect(host).await?;
     let container = find(&docker, &args.target).await?;
     let until = if args.follow { Until::Ever } else { Until::Now };
     let mut log = docker.log(&container.id, Which::Both, until);

@@ -1,34 +1,32 @@
 //! `landfall ls`: what is exposed, and how it is.
 
-use std::collections::BTreeMap;
-
 use comfy_table::{ContentArrangement, Table, presets};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{print, print_json};
+use super::{inspect::reached, print, print_json};
 use crate::{
     cli::Format,
-    docker::{Docker, DockerError},
+    docker::Docker,
     error::Error,
-    network_container::{TARGET, state, target},
-    view::{Target, View},
+    network_container::{TARGET, state},
+    view::View,
 };
 
 /// How many are asked at once.
 const AT_ONCE: usize = 16;
 
-const HEADER: [&str; 7] = ["TARGET", "CONTAINER", "INTERFACE", "ADDRESS", "STATE", "LEASE", "FORWARDS"];
+const HEADER: [&str; 8] =
+    ["TARGET", "CONTAINER", "INTERFACE", "PATH", "ADDRESS", "STATE", "LEASE", "FORWARDS"];
 
 /// Lists all network containers.
 ///
 /// # Errors
 /// If Docker does not answer.
-pub async fn ls(format: Format) -> Result<(), Error> {
-    let docker = Docker::connect().await?;
-    let names = docker.names().await?;
+pub async fn ls(format: Format, host: Option<&str>) -> Result<(), Error> {
+    let docker = Docker::connect(host).await?;
     let docker = &docker;
-    let views = stream::iter(docker.labelled(TARGET).await?).map(|name| view(docker, name, &names));
+    let views = stream::iter(docker.labelled(TARGET).await?).map(|name| view(docker, name));
     let views: Vec<Option<View>> = views.buffered(AT_ONCE).try_collect().await?;
     let views: Vec<View> = views.into_iter().flatten().collect();
     match format {
@@ -42,15 +40,10 @@ pub async fn ls(format: Format) -> Result<(), Error> {
 
 /// The view of one network container, if it is still there.
 #[expect(clippy::disallowed_methods, reason = "how long a lease lasts depends on the time of day")]
-async fn view(
-    docker: &Docker,
-    name: String,
-    names: &BTreeMap<String, bool>,
-) -> Result<Option<View>, DockerError> {
+async fn view(docker: &Docker, name: String) -> Result<Option<View>, Error> {
     let Some(container) = docker.container(&name).await? else { return Ok(None) };
     let agent = state(docker, &container).await?;
-    let is_running = target(&container).and_then(|target| names.get(target)).copied().unwrap_or_default();
-    let target = if is_running { Target::Running } else { Target::Absent };
+    let target = reached(docker, &container).await?;
     Ok(Some(View::new(&container, &agent, target, Timestamp::now())))
 }
 
@@ -66,13 +59,14 @@ fn table(views: &[View]) -> String {
     table.trim_fmt() + "\n"
 }
 
-fn row(view: &View) -> [String; 7] {
+fn row(view: &View) -> [String; 8] {
     let lease = view.lease.map(|lease| lease.remaining.map_or("for ever".to_owned(), remaining));
     let forwards: Vec<String> = view.forwards.iter().map(ToString::to_string).collect();
     [
         printable(&view.target),
         printable(&view.container),
         printable(&view.interface),
+        printable(&view.path),
         view.address.map_or("-".to_owned(), |address| address.to_string()),
         view.state.as_str().to_owned(),
         lease.unwrap_or("-".into()),

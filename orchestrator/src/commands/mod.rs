@@ -27,12 +27,13 @@ use crate::{
 /// # Errors
 /// Why it was not done.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let host = cli.host.as_deref();
     match cli.command {
-        Command::Up(args) => expose(&args).await?,
-        Command::Down(args) => down::down(&args).await?,
-        Command::Ls(args) => ls::ls(args.format).await?,
-        Command::Inspect(args) => inspect::inspect(&args.target).await?,
-        Command::Logs(args) => logs::logs(&args).await?,
+        Command::Up(args) => expose(&args, host).await?,
+        Command::Down(args) => down::down(&args, host).await?,
+        Command::Ls(args) => ls::ls(args.format, host).await?,
+        Command::Inspect(args) => inspect::inspect(&args.target, host).await?,
+        Command::Logs(args) => logs::logs(&args, host).await?,
         Command::Lab(command) => return lab::run(command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -54,9 +55,9 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-async fn expose(args: &UpArgs) -> Result<(), Error> {
+async fn expose(args: &UpArgs, host: Option<&str>) -> Result<(), Error> {
     let progress = if args.quiet { Progress::Quiet } else { Progress::new() };
-    let view = up::up(args, &progress).await;
+    let view = up::up(args, host, &progress).await;
     progress.finish();
     let view = view?;
     match args.format {

@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use jiff::Timestamp;
-use landfall_api::{Address, Forward, Spec};
+use landfall_api::{Address, Forward, MacAddr, Spec};
 use nix::{sys::signal::Signal, unistd::geteuid};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -19,14 +19,15 @@ use crate::{
     identity::{Identity, container_name, derive_hostname, derive_mac},
     image,
     lock::{self, Attempt, Lock},
-    network_container::{examine, labels},
+    network_container::{self, examine, labels},
+    path::{self, Path, Way},
     patience::Patience,
     plan::{Existing, Plan, plan},
     ports::{self, Publish},
     progress::Progress,
     state::AgentState,
     target,
-    uplink::{self, Parent, UPLINK, UplinkError},
+    uplink::{self, Parent, UPLINK, UplinkError, companion},
     view::{Target, View},
 };
 
@@ -51,21 +52,26 @@ struct Undo {
     creating: Option<JoinHandle<Result<String, DockerError>>>,
     container: Option<String>,
     volume: Option<String>,
+    /// What a path has something in.
+    target: Option<Container>,
 }
 
 /// Exposes a target, or finds it exposed as asked.
 ///
 /// # Errors
 /// Why it is not; then nothing that this run made is left.
-pub async fn up(args: &UpArgs, progress: &Progress) -> Result<View, Error> {
+pub async fn up(args: &UpArgs, host: Option<&str>, progress: &Progress) -> Result<View, Error> {
     if !geteuid().is_root() {
         return Err(Error::NotRoot("expose a container"));
     }
     let patience = Patience::new(args.wait);
     let publish = args.publish()?;
     let parent = uplink::check(&args.interface).await?;
+    if args.host_access {
+        companion::check(&parent).await?;
+    }
     let silent = || Error::DockerSilent(patience.wait);
-    let docker = patience.limit(Docker::connect()).await.ok_or_else(silent)??;
+    let docker = patience.limit(Docker::connect(host)).await.ok_or_else(silent)??;
     let up = Up { args, publish, progress, patience, parent, docker };
     let mut undo = Undo::default();
     let result = tokio::select! {
@@ -85,11 +91,20 @@ impl Up<'_> {
         undo.lock = Some(self.exclude_others(&target.name).await?);
         // Whoever had the lock may have taken its time.
         let target = target::wait_for(docker, &target.name, self.patience, self.progress).await?;
-        let (network, address) = target::network(&target)?;
-        let forward = ports::forwards(&target.name, &self.publish, &target.exposed, address)?;
+        let way = Way::find(args.path, &target).await?;
+        let forward = ports::forwards(&target.name, &self.publish, &target.exposed, way.address)?;
+        let forward = way.mark(forward, &target);
+        for forward in forward.iter().filter(|forward| way.path == Path::Wire && forward.masquerade()) {
+            self.progress.note(&format!(
+                "warning: {}/{} is published by Docker, too, so {} does not see the addresses of its clients there",
+                forward.private(),
+                forward.protocol(),
+                target.name
+            ));
+        }
         let image = image::provide(docker, args.image.as_deref(), self.progress);
         let image = self.in_time("provide the agent image", image).await?;
-        let identity = self.identity(&target, network, image)?;
+        let identity = self.identity(&target, way.path.clone(), image)?;
         let spec = spec(&identity, forward)?;
         let name = container_name(&target.name);
         let looking = async {
@@ -99,28 +114,50 @@ impl Up<'_> {
         let (existing, container) = self.in_time("look at what is there", looking).await?;
         let decided = plan(&existing, &identity, spec.forward());
         debug!(?decided, ?existing, "planned");
-        match (decided, existing, container) {
-            (Plan::Refuse, ..) => Err(Error::Stranger(name)),
-            (Plan::Keep, Existing::Running(running), Some(container)) => Ok(view(&container, &running.1)),
+        let view = match (decided, existing, container) {
+            (Plan::Refuse, ..) => return Err(Error::Stranger(name)),
+            (Plan::Keep, Existing::Running(running), Some(container)) => {
+                way.lay(&container, &self.parent, spec.forward()).await?;
+                view(&container, &running.1)
+            }
             (Plan::Update, Existing::Running(running), Some(container)) => {
                 self.progress.step(&format!("telling {name} its new forwards"));
-                let mut conversation = Conversation::new(docker.attach(&container.id).await?, running.1);
+                way.lay(&container, &self.parent, spec.forward()).await?;
+                let attached = docker.attach_again(&container).await?;
+                let mut conversation = Conversation::new(attached, running.1);
                 self.in_time("tell the agent", conversation.tell(&spec)).await?;
-                self.await_answer(&container.id, conversation, &spec).await
+                self.await_answer(&container.id, conversation, &spec).await?
             }
             (_, _, old) => {
                 if let Some(old) = old {
                     self.progress.step(&format!("removing what is left of {name}"));
-                    let removing = async {
-                        docker.stop(&old.id).await?;
-                        Ok(docker.remove(&old.id).await?)
-                    };
+                    let removing = async { Ok(network_container::take_down(docker, &old).await?) };
                     self.in_time("remove the old network container", removing).await?;
                 }
-                let creating = self.create(&target, &identity, &spec, undo);
+                let creating = self.create((&target, &way), &identity, &spec, undo);
                 let (id, conversation) = self.in_time("create the network container", creating).await?;
-                self.await_answer(&id, conversation, &spec).await
+                self.await_answer(&id, conversation, &spec).await?
             }
+        };
+        way.check(&target)?;
+        let allowed = self.set_host_access(&view, identity.mac).await;
+        if allowed.is_err() {
+            companion::remove(&view.container).await?;
+        }
+        allowed.map(|()| view)
+    }
+
+    /// Lets the host reach the address, or no longer.
+    async fn set_host_access(&self, view: &View, mac: MacAddr) -> Result<(), Error> {
+        let (true, Some(address)) = (self.args.host_access, view.address) else {
+            return Ok(companion::remove(&view.container).await?);
+        };
+        match self.docker.container(&view.container).await? {
+            Some(container) => {
+                let uplink = (&*container.namespace, mac);
+                Ok(companion::ensure(&container.name, &self.parent, uplink, address).await?)
+            }
+            None => Ok(()),
         }
     }
 
@@ -145,7 +182,7 @@ impl Up<'_> {
         }
     }
 
-    fn identity(&self, target: &Container, network: String, image: String) -> Result<Identity, Error> {
+    fn identity(&self, target: &Container, path: Path, image: String) -> Result<Identity, Error> {
         let machine_id = || {
             fs::read_to_string("/etc/machine-id").map_err(|error| Error::Io("read /etc/machine-id", error))
         };
@@ -154,13 +191,13 @@ impl Up<'_> {
             None => derive_mac(machine_id()?.trim(), &target.name),
         };
         let dhcp = self.args.dhcp.to_dhcp(derive_hostname(&target.name))?;
-        Ok(Identity { interface: self.parent.name.to_string(), mac, dhcp, network, image })
+        Ok(Identity { interface: self.parent.name.to_string(), mac, dhcp, path, image })
     }
 
     /// Makes the network container and its uplink, and tells its agent what to do.
     async fn create(
         &self,
-        target: &Container,
+        (target, way): (&Container, &Way),
         identity: &Identity,
         spec: &Spec,
         undo: &mut Undo,
@@ -170,7 +207,7 @@ impl Up<'_> {
         let creation = Creation {
             name: name.clone(),
             image: identity.image.clone(),
-            network: identity.network.clone(),
+            network: identity.path.network().to_owned(),
             labels: labels(&target.name, identity, spec),
             volume: name.clone(),
         };
@@ -187,6 +224,8 @@ impl Up<'_> {
                 self.parent.name, identity.mac
             ));
             uplink::create_macvlan(&self.parent, identity.mac, &container.namespace).await?;
+            undo.target = Some(target.clone());
+            way.lay(&container, &self.parent, spec.forward()).await?;
         }
         self.progress.step("waiting for an address");
         Ok((id, conversation))
@@ -199,14 +238,17 @@ impl Up<'_> {
         mut conversation: Conversation,
         spec: &Spec,
     ) -> Result<View, Error> {
-        let ending = self.patience.limit(conversation.listen(spec, self.progress)).await.transpose()?;
+        let listening = conversation.listen((&self.docker, id), spec, self.progress);
+        let ending = self.patience.limit(listening).await.transpose()?;
         let container = self.docker.container(id).await?;
-        let code = container.as_ref().and_then(|container| container.exit_code);
+        let died = |code, container: Option<Container>| Error::AgentDied {
+            container: container.map_or_else(|| id.to_owned(), |container| container.name),
+            code,
+            words: conversation.last_words(),
+        };
         match (ending, container) {
             // The spec's own patience may end before this command's.
-            (Some(Ending::Silence), Some(container))
-                if !container.is_running() && code == Some(NO_SERVER) =>
-            {
+            (Some(Ending::Silence(Some(NO_SERVER))), Some(container)) if !container.is_running() => {
                 Err(self.no_address(conversation))
             }
             (Some(Ending::Answers), Some(container)) => {
@@ -218,11 +260,8 @@ impl Up<'_> {
             (Some(Ending::Warned), _) => {
                 Err(Error::AgentRefuses(conversation.state.warning.unwrap_or_default()))
             }
-            (Some(Ending::Answers | Ending::Silence), container) => Err(Error::AgentDied {
-                container: container.as_ref().map_or(id, |container| &container.name).to_owned(),
-                code,
-                words: conversation.last_words(),
-            }),
+            (Some(Ending::Silence(code)), container) => Err(died(code, container)),
+            (Some(Ending::Answers), None) => Err(died(None, None)),
             (None, _) => Err(self.no_address(conversation)),
         }
     }
@@ -281,8 +320,16 @@ impl Undo {
             Some(creating) => creating.await.ok().and_then(Result::ok),
             None => None,
         };
+        if let Some(target) = &self.target
+            && let Err(error) = path::clear(target).await
+        {
+            progress.note(&format!("{error}"));
+        }
         if let Some(id) = created.or(self.container) {
             progress.step("taking back what was made");
+            if let Err(error) = companion::remove(self.volume.as_deref().unwrap_or_default()).await {
+                progress.note(&format!("{error}"));
+            }
             let volume = self.volume.as_deref().unwrap_or_default();
             for undone in
                 [docker.stop(&id).await, docker.remove(&id).await, docker.remove_volume(volume).await]

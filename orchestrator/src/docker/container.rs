@@ -22,6 +22,8 @@ pub struct Container {
     pub name: String,
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
     pub status: String,
+    /// The number of its first process; 0 while it does not run.
+    pub pid: i64,
     /// Its exit code, once it has one.
     pub exit_code: Option<i64>,
     /// Its labels.
@@ -34,6 +36,8 @@ pub struct Container {
     pub networks: BTreeMap<String, Ipv4Addr>,
     /// The ports that it exposes: `80/tcp`.
     pub exposed: Vec<String>,
+    /// Those of its UDP ports that the engine publishes on the host.
+    pub published_udp: Vec<u16>,
     /// Its network namespace.
     pub namespace: PathBuf,
 }
@@ -43,6 +47,11 @@ impl Container {
     pub fn is_running(&self) -> bool {
         self.status == "running"
     }
+
+    /// Whether it pauses.
+    pub fn is_paused(&self) -> bool {
+        self.status == "paused"
+    }
 }
 
 /// A network container to be made.
@@ -51,7 +60,7 @@ pub struct Creation {
     pub name: String,
     /// The agent's image.
     pub image: String,
-    /// The Docker network that it joins.
+    /// The Docker network that it joins, or `none`.
     pub network: String,
     /// Its labels.
     pub labels: HashMap<String, String>,
@@ -71,19 +80,27 @@ pub(super) fn to_container(found: ContainerInspectResponse) -> Container {
     let state = found.state.unwrap_or_default();
     let config = found.config.unwrap_or_default();
     let settings = found.network_settings.unwrap_or_default();
+    // Podman has no name for the namespace of a container without a network.
+    let pid = state.pid.unwrap_or_default();
+    let sandbox = settings.sandbox_key.filter(|key| !key.is_empty());
+    let namespace = sandbox.map_or_else(|| format!("/proc/{pid}/ns/net").into(), PathBuf::from);
+    let published = settings.ports.unwrap_or_default().into_iter();
+    let published = published.filter(|(_, bindings)| bindings.as_ref().is_some_and(|all| !all.is_empty()));
     let networks = settings.networks.unwrap_or_default().into_iter();
     let addresses = networks.filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?)));
     Container {
         id: found.id.unwrap_or_default(),
         name: bare(&found.name.unwrap_or_default()).to_owned(),
         status: state.status.map(|status| status.to_string()).unwrap_or_default(),
+        pid,
         exit_code: state.exit_code,
         labels: config.labels.unwrap_or_default(),
         image: found.image.unwrap_or_default(),
         network_mode: found.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
         networks: addresses.collect(),
         exposed: config.exposed_ports.unwrap_or_default(),
-        namespace: settings.sandbox_key.unwrap_or_default().into(),
+        published_udp: published.filter_map(|(port, _)| port.strip_suffix("/udp")?.parse().ok()).collect(),
+        namespace,
     }
 }
 

@@ -5,35 +5,53 @@ use std::io;
 use bollard::errors::Error as Api;
 use thiserror::Error;
 
-use super::REPLY_WITHIN_SECONDS;
+use super::{REPLY_WITHIN_SECONDS, host::Engine};
 
 /// Why Docker did not do what was asked.
 #[derive(Debug, Error)]
 pub enum DockerError {
     /// A way to reach Docker that cannot work.
     #[error(
-        "cannot use DOCKER_HOST={0}: the uplink is made on this host, so Docker must be on this host too\n  unset DOCKER_HOST, or set it to unix:///PATH"
+        "cannot use the engine at {0}: the uplink is made on this host, so the engine must be on this host too\n  name its socket, as unix:///PATH, with --host or DOCKER_HOST"
     )]
     NotLocal(String),
+    /// An engine whose networks are in a user's own namespaces.
+    #[error(
+        "cannot use the engine at {0}: it is rootless, so its containers are on networks in a namespace of its user's, which can \
+         have no uplink on this host's interfaces\n  run the container on an engine that runs as root: sudo podman, or Docker's own service"
+    )]
+    Rootless(String),
     /// No socket.
     #[error(
-        "cannot reach Docker: there is no socket {0}\n  is Docker installed and running? systemctl start docker"
+        "cannot reach Docker: there is no socket {0}\n  is Docker running, or Podman's socket? systemctl start docker, or systemctl start podman.socket"
     )]
     NoSocket(String),
     /// The socket is not for us.
     #[error("cannot reach Docker: permission denied on {0}\n  run with sudo, or join the group docker")]
     Denied(String),
     /// Nobody listens, or the connection broke.
-    #[error("cannot reach Docker at {0}\n  is it running? systemctl status docker")]
+    #[error("cannot reach {engine} at {0}\n  is it running? systemctl status {unit}", engine = Engine::at(.0), unit = Engine::at(.0).unit())]
     Unreachable(String, #[source] Api),
     /// No reply in time.
     #[error(
-        "Docker at {0} did not answer within {REPLY_WITHIN_SECONDS} s while landfall tried to {1}\n  see what it is busy with: journalctl -u docker"
+        "{2} at {0} did not answer within {REPLY_WITHIN_SECONDS} s while landfall tried to {1}\n  see what it is busy with: journalctl -u {unit}", unit = .2.unit()
     )]
-    Stuck(String, String),
+    Stuck(String, String, Engine),
+    /// The process is not there, because processes have other numbers here; or what it reads is no pipe.
+    #[error(
+        "cannot write to the agent in {0} at {1}\n  landfall must run on the host itself, as Docker does"
+    )]
+    Input(String, String, #[source] io::Error),
+    /// The container has ended since it was looked at.
+    #[error(
+        "cannot write to the agent in {0}: it has ended meanwhile\n  run the command again: it makes another one"
+    )]
+    Ended(String),
     /// It refused.
-    #[error("cannot {attempt}: Docker says: {}", .message.escape_debug())]
+    #[error("cannot {attempt}: {engine} says: {}", .message.escape_debug())]
     Refused {
+        /// Who refused.
+        engine: Engine,
         /// What was asked for.
         attempt: String,
         /// The HTTP status.
@@ -47,23 +65,37 @@ pub enum DockerError {
 }
 
 impl DockerError {
+    /// Whether the socket is there and nobody listens.
+    pub(super) fn is_deaf(&self) -> bool {
+        let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        matches!(self, Self::Unreachable(_, Api::IOError { err }) if is_refused(err))
+    }
+
     /// The documented exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotLocal(_) | Self::NoSocket(_) | Self::Unreachable(..) | Self::Stuck(..) => 5,
+            Self::NotLocal(_)
+            | Self::Rootless(_)
+            | Self::NoSocket(_)
+            | Self::Unreachable(..)
+            | Self::Stuck(..) => 5,
             Self::Denied(_) => 6,
-            Self::Refused { .. } | Self::Other(..) => 1,
+            Self::Input(..) | Self::Ended(_) | Self::Refused { .. } | Self::Other(..) => 1,
         }
     }
 }
 
 /// The situation that made an attempt on the engine at `host` fail.
-pub(super) fn failed(host: &str, attempt: &str, error: Api) -> DockerError {
+pub(super) fn failed(engine: Engine, host: &str, attempt: &str, error: Api) -> DockerError {
     if let Api::DockerResponseServerError { status_code: status, message } = error {
-        return DockerError::Refused { attempt: attempt.to_owned(), status, message };
+        return DockerError::Refused { engine, attempt: attempt.to_owned(), status, message };
+    }
+    // What goes wrong once a reply has begun to come.
+    if let Api::DockerStreamError { error: message } = error {
+        return DockerError::Refused { engine, attempt: attempt.to_owned(), status: 200, message };
     }
     if matches!(error, Api::RequestTimeoutError) {
-        return DockerError::Stuck(host.to_owned(), attempt.to_owned());
+        return DockerError::Stuck(host.to_owned(), attempt.to_owned(), engine);
     }
     let is_broken = matches!(
         error,

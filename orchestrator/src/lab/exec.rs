@@ -2,12 +2,12 @@
 
 use std::{convert::Infallible, ffi::OsString, os::unix::process::CommandExt, process::Command};
 
-use super::{error::LabError, name::Name, netns::Netns};
+use super::{error::LabError, name::Name, netns};
 
 /// Becomes the command; returns only if that cannot be.
 pub fn exec(name: &Name, command: &[OsString]) -> Result<Infallible, LabError> {
     let (program, arguments) = command.split_first().expect("the command line requires a command");
-    let found = Netns::open(&name.namespace()).map_err(LabError::io("open the network namespace"))?;
+    let found = netns::open(&name.namespace()).map_err(LabError::io("open the network namespace"))?;
     let namespace = found.ok_or_else(|| LabError::NotUp { name: name.clone() })?;
     // The thread that calls exec is the one that goes on, and its namespace with it.
     let became = namespace.within(|| Ok(Command::new(program).args(arguments).exec()));

@@ -12,10 +12,10 @@ use rtnetlink::{
 use super::{
     error::LabError,
     links::{Change, Links, are_pair, is_veth, silence_ipv6},
-    netns::Netns,
     subnet::Subnet,
     up::Plan,
 };
+use crate::netns::Netns;
 
 /// The LAN itself, and its router.
 pub const BRIDGE: &str = "br0";

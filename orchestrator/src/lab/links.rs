@@ -14,7 +14,8 @@ use rtnetlink::{
     },
 };
 
-use super::{error::LabError, netns::Netns};
+use super::error::LabError;
+use crate::netns::Netns;
 
 /// A conversation with the kernel about the interfaces of one network namespace.
 pub struct Links(Handle);

@@ -10,10 +10,8 @@ use nix::{
 };
 use tokio::time::{interval, timeout};
 
-use super::{
-    error::LabError,
-    netns::{Id, Netns},
-};
+use super::error::LabError;
+use crate::netns::{Id, Netns};
 
 /// How long a process has to end after SIGTERM, and to be gone after SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);

@@ -25,8 +25,9 @@ use super::{
     lan::BRIDGE,
     links::Change,
     name::Name,
-    netns::{Id, Netns},
+    netns,
 };
+use crate::netns::{Id, Netns};
 
 /// How soon the server ends if somebody takes away the name of its namespace (`ip netns del`).
 const LOOK: Duration = Duration::from_secs(10);
@@ -90,7 +91,7 @@ fn spawn(socket: UdpSocket, lab: &Lab, lease_time: LeaseTime) -> io::Result<()> 
 }
 
 fn is_named(name: &Name) -> io::Result<bool> {
-    let named = Netns::open(&name.namespace())?.map(|namespace| namespace.id()).transpose()?;
+    let named = netns::open(&name.namespace())?.map(|namespace| namespace.id()).transpose()?;
     Ok(named == Some(Id::own()?))
 }
 

@@ -9,10 +9,10 @@ use super::{
     lan,
     links::{Change, converse},
     name::Name,
-    netns::{self, Id, Netns},
-    serve,
+    netns, serve,
     subnet::Subnet,
 };
+use crate::netns::{Id, Netns};
 
 /// What to make.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub async fn up(plan: &Plan) -> Result<(Lab, Outcome), LabError> {
 /// The lab's namespace, unless it is the one that this process is in.
 pub fn open(name: &Name) -> Result<Option<Netns>, LabError> {
     let failed = LabError::io("open the network namespace");
-    let Some(namespace) = Netns::open(&name.namespace()).map_err(&failed)? else { return Ok(None) };
+    let Some(namespace) = netns::open(&name.namespace()).map_err(&failed)? else { return Ok(None) };
     if namespace.id().map_err(&failed)? == Id::own().map_err(&failed)? {
         return Err(LabError::Inside { name: name.clone() });
     }
@@ -65,7 +65,7 @@ pub fn open(name: &Name) -> Result<Option<Netns>, LabError> {
 }
 
 async fn make(plan: &Plan) -> Result<Lab, LabError> {
-    let created = Netns::create(&plan.name.namespace());
+    let created = netns::create(&plan.name.namespace());
     let namespace = created.map_err(LabError::io("make a network namespace"))?;
     complete(plan, &namespace).await.map(|(lab, _)| lab)
 }

@@ -1,12 +1,14 @@
 //! The macvlan kind: a MAC address of its own on the parent's wire.
 
-use std::{fs::File, os::fd::AsRawFd as _, path::Path, time::Duration};
+use std::{os::fd::AsRawFd as _, path::Path, time::Duration};
 
 use landfall_api::MacAddr;
-use rtnetlink::{Error as Netlink, LinkMacVlan, packet_route::link::MacVlanMode};
+use nix::errno::Errno;
+use rtnetlink::{LinkMacVlan, packet_route::link::MacVlanMode};
 use tokio::time::interval;
 
-use super::{Netlinked, Parent, UPLINK, UplinkError, refused};
+use super::{Parent, UPLINK, UplinkError};
+use crate::netlink::{Netlink, is, namespace, refused};
 
 /// The kernel takes its time to remove the namespace of a container that has ended, and its macvlan with it; it tells
 /// nobody when it is done.
@@ -19,9 +21,8 @@ const TRIES: u32 = 500;
 /// # Errors
 /// If the kernel refuses.
 pub async fn create(parent: &Parent, mac: MacAddr, namespace: &Path) -> Result<(), UplinkError> {
-    let netlink = Netlinked::open()?;
-    let namespace = File::open(namespace)
-        .map_err(|error| UplinkError::Namespace(namespace.display().to_string(), error))?;
+    let netlink = Netlink::open()?;
+    let namespace = self::namespace(namespace, "the network container")?;
     let macvlan = LinkMacVlan::new(UPLINK, parent.index, MacVlanMode::Bridge)
         .address(mac.0.to_vec())
         .setns_by_fd(namespace.as_raw_fd())
@@ -31,16 +32,12 @@ pub async fn create(parent: &Parent, mac: MacAddr, namespace: &Path) -> Result<(
     for _ in 0..TRIES {
         pace.tick().await;
         match netlink.handle.link().add(macvlan.clone()).execute().await {
-            Err(error) if is_in_use(&error) => {}
+            Err(error) if is(&error, Errno::EADDRINUSE) => {}
             made => {
                 let attempt = format!("create a macvlan of {} with the MAC address {mac}", parent.name);
-                return made.map_err(refused(attempt));
+                return Ok(made.map_err(refused(attempt))?);
             }
         }
     }
     Err(UplinkError::MacInUse(mac, parent.name.to_string()))
-}
-
-fn is_in_use(error: &Netlink) -> bool {
-    matches!(error, Netlink::NetlinkError(message) if message.raw_code() == -libc::EADDRINUSE)
 }

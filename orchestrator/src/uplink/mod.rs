@@ -1,12 +1,14 @@
 //! Uplinks: the interfaces that put network containers on the LAN. One file for each kind.
 
+pub mod companion;
 mod macvlan;
 mod parent;
 
-use std::{io, path::Path};
+use std::path::Path;
 
-use rtnetlink::Error as Netlink;
 use thiserror::Error;
+
+use crate::netlink::NetlinkError;
 
 pub use macvlan::create as create_macvlan;
 pub use parent::{Parent, check};
@@ -42,25 +44,17 @@ pub enum UplinkError {
     /// A port of something else: a bond, a team.
     #[error("the interface {0} belongs to {1}, which takes all its frames\n  name that one: {1}")]
     Port(String, String),
-    /// No capability.
-    #[error(
-        "cannot {0}: the kernel does not permit it\n  landfall needs root (CAP_NET_ADMIN in the host's network namespace): run it with sudo"
-    )]
-    NotPermitted(String),
     /// Two macvlans of one parent cannot have the same MAC address.
     #[error("the MAC address {0} is in use by another macvlan of {1}\n  choose another one with --mac")]
     MacInUse(landfall_api::MacAddr, String),
-    /// The namespace is not there: the container has ended, or it is Docker in another mount namespace.
+    /// Nothing for a companion to speak from.
     #[error(
-        "cannot open the network namespace {0} of the network container\n  landfall must run on the host itself, as Docker does"
+        "cannot let the host reach the address: the host has no IPv4 address on {0} in the same subnet to speak from\n  give it one, or leave --host-access away"
     )]
-    Namespace(String, #[source] io::Error),
-    /// No netlink socket.
-    #[error("cannot open a netlink socket")]
-    Socket(#[source] io::Error),
-    /// The kernel cannot do it.
-    #[error("cannot {0}")]
-    Kernel(String, #[source] Netlink),
+    NoHostAddress(String),
+    /// The kernel does not do it.
+    #[error(transparent)]
+    Kernel(#[from] NetlinkError),
 }
 
 /// Interfaces that may have been meant.
@@ -76,35 +70,4 @@ impl std::fmt::Display for Alike {
 /// Whether an interface is a radio, which access points do not let speak for others.
 pub fn is_wireless(interface: &str) -> bool {
     Path::new("/sys/class/net").join(interface).join("phy80211").exists()
-}
-
-/// What the kernel said to an attempt.
-fn refused(attempt: impl Into<String>) -> impl FnOnce(Netlink) -> UplinkError {
-    let attempt = attempt.into();
-    move |error| {
-        let is_denied = |code| [-libc::EPERM, -libc::EACCES].contains(&code);
-        if matches!(&error, Netlink::NetlinkError(message) if is_denied(message.raw_code())) {
-            return UplinkError::NotPermitted(attempt);
-        }
-        UplinkError::Kernel(attempt, error)
-    }
-}
-
-/// A netlink socket, for as long as the connection is kept.
-struct Netlinked {
-    handle: rtnetlink::Handle,
-    connection: tokio::task::JoinHandle<()>,
-}
-
-impl Netlinked {
-    fn open() -> Result<Self, UplinkError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(UplinkError::Socket)?;
-        Ok(Self { handle, connection: tokio::spawn(connection) })
-    }
-}
-
-impl Drop for Netlinked {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
 }

@@ -4,7 +4,8 @@ use futures_util::TryStreamExt as _;
 use landfall_api::InterfaceName;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 
-use super::{Alike, Netlinked, UplinkError, refused};
+use super::{Alike, UplinkError};
+use crate::netlink::{Netlink, refused};
 
 /// An interface that can be a parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Parent {
     pub index: u32,
     /// Its name.
     pub name: InterfaceName,
+    /// Its MTU.
+    pub mtu: u32,
 }
 
 /// Looks at the interface called `name`.
@@ -20,7 +23,7 @@ pub struct Parent {
 /// # Errors
 /// Why it cannot be a parent.
 pub async fn check(name: &str) -> Result<Parent, UplinkError> {
-    let netlink = Netlinked::open()?;
+    let netlink = Netlink::open()?;
     let links = netlink.handle.link().get().execute().try_collect::<Vec<_>>().await;
     judge(name.parse()?, &links.map_err(refused("list the interfaces"))?)
 }
@@ -51,7 +54,7 @@ fn judge(name: InterfaceName, links: &[LinkMessage]) -> Result<Parent, UplinkErr
     if !link.header.flags.contains(LinkFlags::Up) {
         return Err(UplinkError::Down(text));
     }
-    Ok(Parent { index: link.header.index, name })
+    Ok(Parent { index: link.header.index, name, mtu: mtu_of(link) })
 }
 
 fn name_of(link: &LinkMessage) -> &str {
@@ -71,6 +74,12 @@ fn kind_of(link: &LinkMessage) -> Option<&InfoKind> {
 
 fn parent_of(link: &LinkMessage) -> Option<u32> {
     link.attributes.iter().find_map(|a| if let LinkAttribute::Link(index) = a { Some(*index) } else { None })
+}
+
+fn mtu_of(link: &LinkMessage) -> u32 {
+    let mtu =
+        link.attributes.iter().find_map(|a| if let LinkAttribute::Mtu(mtu) = a { Some(*mtu) } else { None });
+    mtu.unwrap_or(1500)
 }
 
 fn controller_of(link: &LinkMessage) -> Option<u32> {

@@ -1,0 +1,187 @@
+//! Paths: how packets get from a network container to its target. One file for each kind that makes something of its own.
+
+mod pair;
+mod rules;
+mod wire;
+
+use std::net::Ipv4Addr;
+
+use clap::ValueEnum;
+use landfall_api::{Forward, Protocol};
+use thiserror::Error;
+use tracing::debug;
+
+use crate::{
+    docker::Container, error::Error, identity::container_name, netlink::NetlinkError, netns::Id,
+    network_container, target, uplink::Parent,
+};
+use wire::Wire;
+
+/// A path, as it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A pair of interfaces between the network container and the container, which sees the real addresses of its clients
+    #[default]
+    Wire,
+    /// A Docker network that both are on; the container stays untouched, and sees the network container's address
+    Bridge,
+}
+
+/// What a network container is told of its path when it is made, for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// A private pair of interfaces.
+    Wire,
+    /// The Docker network of that name.
+    Bridge(String),
+}
+
+/// Why a path cannot be made.
+#[derive(Debug, Error)]
+pub enum PathError {
+    /// The kernel does not do it.
+    #[error(transparent)]
+    Kernel(#[from] NetlinkError),
+    /// The kernel has no routing rules, or not these.
+    #[error(
+        "cannot lead the target's answers over the wire: this kernel lacks routing rules by port (Linux 4.17, CONFIG_IP_MULTIPLE_TABLES)\n  \
+         take the path that needs none: --path bridge"
+    )]
+    NoRules,
+    /// All addresses for wires are in use there.
+    #[error(
+        "cannot give the wire to the target addresses: all of 169.254.192.0/18 is in use there\n  \
+         take the path that needs none: --path bridge"
+    )]
+    Full,
+    /// Somebody else removed it at once.
+    #[error(
+        "the wire to the target is gone as soon as it was made: has the target stopped, or started again?\n  run the command again"
+    )]
+    Vanished,
+}
+
+/// The way to one target, as it is or as it is to be.
+pub struct Way {
+    /// Its path.
+    pub path: Path,
+    /// The target's address on it.
+    pub address: Ipv4Addr,
+    wire: Wire,
+}
+
+impl Path {
+    /// What Docker is to attach a network container to.
+    pub fn network(&self) -> &str {
+        match self {
+            Self::Wire => "none",
+            Self::Bridge(network) => network,
+        }
+    }
+
+    /// As it is typed.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Wire => "wire",
+            Self::Bridge(_) => "bridge",
+        }
+    }
+
+    /// The path that is called so, over this network if it is one that has one.
+    pub fn named(name: &str, network: &str) -> Option<Self> {
+        match name {
+            "wire" => Some(Self::Wire),
+            "bridge" => Some(Self::Bridge(network.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+impl Way {
+    /// The way of that kind to a target that runs.
+    ///
+    /// # Errors
+    /// If there can be none.
+    pub async fn find(kind: Kind, target: &Container) -> Result<Self, Error> {
+        target::has_own_network(target)?;
+        let wire = Wire::find(&container_name(&target.name), &target.namespace).await?;
+        let (path, address) = match kind {
+            Kind::Wire => (Path::Wire, wire.address()?),
+            Kind::Bridge => {
+                let (network, address) = target::network(target)?;
+                (Path::Bridge(network), address)
+            }
+        };
+        Ok(Self { path, address, wire })
+    }
+
+    /// What of `forward` hides its clients from the target: all over a bridge; over a wire, datagrams to a port that
+    /// Docker publishes, too, because nothing tells the answers of the two from each other.
+    pub fn mark(&self, forward: Vec<Forward>, target: &Container) -> Vec<Forward> {
+        let hides = |forward: &Forward| {
+            let ports = forward.private();
+            let is_in = |port: &u16| (ports.first()..=ports.last()).contains(port);
+            self.path != Path::Wire
+                || (forward.protocol() == Protocol::Udp && target.published_udp.iter().any(is_in))
+        };
+        forward.into_iter().map(|forward| forward.with_masquerade(hides(&forward))).collect()
+    }
+
+    /// Whether the target is still where it was when it was found.
+    ///
+    /// # Errors
+    /// If it has ended, or started again, so that what was laid leads nowhere.
+    pub fn check(&self, target: &Container) -> Result<(), PathError> {
+        let now = Id::of(format!("/proc/{}/ns/net", target.pid).as_ref());
+        match (now, self.wire.target()) {
+            (Ok(now), Ok(then)) if now == then => Ok(()),
+            _ => Err(PathError::Vanished),
+        }
+    }
+
+    /// Makes what is missing of it, to a network container that runs, for these forwards, and takes away what another path
+    /// has left.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn lay(
+        &self,
+        container: &Container,
+        parent: &Parent,
+        forward: &[Forward],
+    ) -> Result<(), PathError> {
+        match self.path {
+            Path::Wire => self.wire.lay(&container.namespace, parent.mtu, forward).await,
+            Path::Bridge(_) => self.wire.clear().await,
+        }
+    }
+}
+
+/// Whether the path of a network container still leads to its target. Who may not look takes it for granted.
+pub async fn leads(container: &Container, target: &Container) -> bool {
+    if network_container::path(container) != Path::Wire.as_str() {
+        return true;
+    }
+    match Wire::find(&container.name, &target.namespace).await {
+        Ok(wire) => wire.is_laid().await.unwrap_or(true),
+        Err(error) => {
+            debug!(%error, target = target.name, "not looked whether the wire is there");
+            true
+        }
+    }
+}
+
+/// Removes whatever a path has made in a target. One that has just stopped has nothing any more.
+///
+/// # Errors
+/// If the kernel refuses.
+pub async fn clear(target: &Container) -> Result<(), PathError> {
+    if target::has_own_network(target).is_err() {
+        return Ok(());
+    }
+    match Wire::find(&container_name(&target.name), &target.namespace).await {
+        Ok(wire) => wire.clear().await,
+        Err(PathError::Kernel(NetlinkError::Namespace(..))) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,89 @@
+//! The addresses of a wire: a /30 of RFC 3927's, whose first address is the target's. Pure.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+/// Where the pairs of all wires come from: 169.254.192.0/18, in which no cloud's metadata service lives.
+const POOL: u32 = 0xa9fe_c000;
+const PREFIX: u8 = 30;
+const PAIRS: u32 = 1 << (PREFIX - 18);
+
+/// The two addresses of one wire, as a number below 4096.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair(u32);
+
+impl Pair {
+    /// The pair that one of these addresses belongs to.
+    pub fn of(addresses: &[Ipv4Net]) -> Option<Self> {
+        let is_end = |net: &&Ipv4Net| net.prefix_len() == PREFIX;
+        let offsets =
+            addresses.iter().filter(is_end).map(|net| u32::from(net.network()).wrapping_sub(POOL) >> 2);
+        offsets.map(Self).find(|pair| pair.0 < PAIRS)
+    }
+
+    /// The first pair that has no address in common with these networks; none if they have all of them.
+    pub fn free(taken: &[Ipv4Net]) -> Option<Self> {
+        let is_free = |pair: &Self| {
+            let net = pair.target();
+            taken.iter().all(|other| !other.contains(&net.network()) && !net.contains(&other.network()))
+        };
+        (0..PAIRS).map(Self).find(is_free)
+    }
+
+    /// The target's end.
+    pub fn target(self) -> Ipv4Net {
+        self.end(1)
+    }
+
+    /// The network container's end.
+    pub fn gateway(self) -> Ipv4Net {
+        self.end(2)
+    }
+
+    /// "lf", and the pair's number: of the target's end, and of the routing table there that leads back over it.
+    pub fn number(self) -> u32 {
+        0x6c66_0000 | self.0
+    }
+
+    fn end(self, host: u32) -> Ipv4Net {
+        Ipv4Net::new_assert(Ipv4Addr::from(POOL | self.0 << 2 | host), PREFIX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nets(texts: &[&str]) -> Vec<Ipv4Net> {
+        texts.iter().map(|text| text.parse().expect(text)).collect()
+    }
+
+    #[test]
+    fn a_pair_is_found_again_by_either_end() {
+        for number in [0, 1, 77, PAIRS - 1] {
+            let pair = Pair(number);
+            assert_eq!(Pair::of(&[pair.target()]), Some(pair));
+            assert_eq!(Pair::of(&[pair.gateway()]), Some(pair));
+            assert_eq!(pair.target().network(), pair.gateway().network());
+        }
+        assert_eq!(Pair(0).target().to_string(), "169.254.192.1/30");
+        assert_eq!(Pair(PAIRS - 1).gateway().to_string(), "169.254.255.254/30");
+    }
+
+    #[test]
+    fn other_addresses_are_no_pair() {
+        assert_eq!(
+            Pair::of(&nets(&["172.17.0.2/16", "169.254.10.1/30", "169.254.192.1/24", "170.0.0.1/30"])),
+            None
+        );
+    }
+
+    #[test]
+    fn what_is_taken_is_not_taken_again() {
+        assert_eq!(Pair::free(&nets(&["172.17.0.2/16"])), Some(Pair(0)));
+        assert_eq!(Pair::free(&nets(&["169.254.192.1/30", "169.254.192.6/32"])), Some(Pair(2)));
+        assert_eq!(Pair::free(&nets(&["169.254.192.9/25"])), Some(Pair(32)));
+        assert_eq!(Pair::free(&nets(&["169.254.7.7/16"])), None);
+    }
+}

@@ -1,0 +1,152 @@
+//! The routing rules in a target that lead answers back over its wires. Pure.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use landfall_api::{Forward, PortRange, Protocol};
+use rtnetlink::packet_route::{
+    AddressFamily, IpProtocol,
+    route::RouteHeader,
+    rule::{RuleAction, RuleAttribute, RuleMessage, RulePortRange},
+};
+
+use super::pair::Pair;
+use crate::netlink::OURS;
+
+/// Where the first of them is among the target's own rules: before all others, because they are about less.
+const FIRST: u32 = 10;
+
+/// One rule of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// What is sent from a wire's address goes over the wire.
+    From(Ipv4Addr, u32),
+    /// Datagrams to the target's own networks do not, whatever their port.
+    Neighbours,
+    /// Datagrams from these ports do: a socket that is bound to no address has none yet when its answer is routed.
+    Datagrams(PortRange, u32),
+}
+
+/// The rules for a wire over which these forwards come.
+pub fn rules(pair: Pair, forward: &[Forward]) -> Vec<Rule> {
+    let is_datagram = |forward: &&Forward| forward.protocol() == Protocol::Udp && !forward.masquerade();
+    let ports = PortRange::merge(forward.iter().filter(is_datagram).map(Forward::private).collect());
+    let mut rules = vec![Rule::From(pair.target().addr(), pair.number())];
+    if !ports.is_empty() {
+        rules.push(Rule::Neighbours);
+    }
+    rules.extend(ports.into_iter().map(|ports| Rule::Datagrams(ports, pair.number())));
+    rules
+}
+
+impl Rule {
+    /// The wire's table that it leads to.
+    pub fn table(self) -> Option<u32> {
+        match self {
+            Self::From(_, table) | Self::Datagrams(_, table) => Some(table),
+            Self::Neighbours => None,
+        }
+    }
+
+    /// What a message of the kernel says, if it is about one of ours.
+    pub fn read(message: &RuleMessage) -> Option<Self> {
+        let find = |pick: &dyn Fn(&RuleAttribute) -> Option<u32>| message.attributes.iter().find_map(pick);
+        if !message.attributes.contains(&RuleAttribute::Protocol(OURS)) {
+            return None;
+        }
+        let table = find(&|a| if let RuleAttribute::Table(table) = a { Some(*table) } else { None });
+        let source = message.attributes.iter().find_map(|a| {
+            if let RuleAttribute::Source(IpAddr::V4(source)) = a { Some(*source) } else { None }
+        });
+        let ports = message
+            .attributes
+            .iter()
+            .find_map(|a| if let RuleAttribute::SourcePortRange(ports) = a { Some(ports) } else { None });
+        Some(match (source, ports) {
+            (Some(source), _) => Self::From(source, table?),
+            (None, Some(ports)) => {
+                let port = |number: u16| number.try_into().ok();
+                Self::Datagrams(PortRange::new(port(ports.start)?, port(ports.end)?).ok()?, table?)
+            }
+            (None, None) => Self::Neighbours,
+        })
+    }
+
+    /// The message that makes it, and that removes it.
+    pub fn message(self) -> RuleMessage {
+        let mut message = RuleMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.action = RuleAction::ToTable;
+        let (order, mut attributes) = match self {
+            Self::From(source, table) => {
+                message.header.src_len = 32;
+                (0, vec![RuleAttribute::Source(source.into()), RuleAttribute::Table(table)])
+            }
+            Self::Neighbours => {
+                message.header.table = RouteHeader::RT_TABLE_MAIN;
+                (1, vec![RuleAttribute::IpProtocol(IpProtocol::Udp), RuleAttribute::SuppressPrefixLen(0)])
+            }
+            Self::Datagrams(ports, table) => {
+                let range = RulePortRange { start: ports.first(), end: ports.last() };
+                let ports = RuleAttribute::SourcePortRange(range);
+                (2, vec![RuleAttribute::IpProtocol(IpProtocol::Udp), ports, RuleAttribute::Table(table)])
+            }
+        };
+        attributes.extend([RuleAttribute::Priority(FIRST + order), RuleAttribute::Protocol(OURS)]);
+        message.attributes = attributes;
+        message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_api::Destination;
+
+    use super::*;
+
+    fn forward(protocol: Protocol, public: &str, private: &str) -> Forward {
+        let range = |text: &str| text.parse::<PortRange>().expect(text);
+        let to = Destination { address: Ipv4Addr::LOCALHOST, port: Some(range(private)) };
+        Forward::new(protocol, range(public), to).expect("as many").with_masquerade(false)
+    }
+
+    fn pair() -> Pair {
+        Pair::free(&[]).expect("a free one")
+    }
+
+    #[test]
+    fn a_rule_reads_as_it_is_written() {
+        let forward = [forward(Protocol::Udp, "53", "5353"), forward(Protocol::Udp, "60-70", "160-170")];
+        for rule in rules(pair(), &forward) {
+            assert_eq!(Rule::read(&rule.message()), Some(rule));
+        }
+    }
+
+    #[test]
+    fn only_datagrams_whose_clients_are_seen_need_rules_of_their_own() {
+        let tcp = forward(Protocol::Tcp, "80", "8080");
+        let hidden = forward(Protocol::Udp, "53", "53").with_masquerade(true);
+        assert_eq!(rules(pair(), &[tcp, hidden]), [Rule::From(pair().target().addr(), pair().number())]);
+    }
+
+    #[test]
+    fn neighbouring_private_ports_share_a_rule() {
+        let forward = [
+            forward(Protocol::Udp, "1", "7001"),
+            forward(Protocol::Udp, "2", "7000"),
+            forward(Protocol::Udp, "3-4", "7002-7003"),
+            forward(Protocol::Udp, "5", "7005"),
+            forward(Protocol::Udp, "6", "7005"),
+        ];
+        let ports =
+            |rule: &Rule| if let Rule::Datagrams(ports, _) = rule { Some(ports.to_string()) } else { None };
+        let ports: Vec<_> = rules(pair(), &forward).iter().filter_map(ports).collect();
+        assert_eq!(ports, ["7000-7003", "7005"]);
+    }
+
+    #[test]
+    fn rules_of_others_are_not_ours() {
+        let mut message = Rule::From(Ipv4Addr::LOCALHOST, 7).message();
+        message.attributes.retain(|attribute| !matches!(attribute, RuleAttribute::Protocol(_)));
+        assert_eq!(Rule::read(&message), None);
+    }
+}

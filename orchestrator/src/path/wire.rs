@@ -1,0 +1,282 @@
+//! The wire: a pair of interfaces, one in the network container and one in the target, so that the target sees the real
+//! addresses of its clients. Nothing in the target translates or tracks anything: answers find their way by routing rules.
+
+use std::{fs, net::Ipv4Addr, os::fd::AsRawFd as _, path::Path, time::Duration};
+
+use futures_util::TryStreamExt as _;
+use ipnet::Ipv4Net;
+use landfall_api::Forward;
+use nix::errno::Errno;
+use rtnetlink::{
+    IpVersion, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::{
+        address::AddressScope,
+        link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State},
+        route::RouteMessage,
+    },
+};
+use tokio::time::interval;
+use tracing::debug;
+
+use super::{
+    PathError,
+    pair::Pair,
+    rules::{Rule, rules},
+};
+use crate::{
+    netlink::{Netlink, NetlinkError, OURS, are_pair, ignore, is, namespace, refused, short_name},
+    netns::{Id, Netns},
+};
+
+/// The end in the network container.
+const END: &str = "wire0";
+
+/// How often, and how many times, to look whether an end can send.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+const LOOKS: u32 = 1000;
+
+/// The wire from one network container to its target: as it is, or as it is to be.
+pub struct Wire {
+    name: String,
+    pair: Option<Pair>,
+    target: Side,
+}
+
+/// Where one of its ends is.
+struct Side {
+    namespace: Netns,
+    netlink: Netlink,
+}
+
+/// One of its ends.
+struct End<'a> {
+    side: &'a Side,
+    name: &'a str,
+    index: u32,
+    net: Ipv4Net,
+    scope: AddressScope,
+}
+
+impl Wire {
+    /// The wire from the network container of that name to the target in the namespace at `path`: the one that is there, or
+    /// else one with addresses that are free.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn find(container: &str, path: &Path) -> Result<Self, PathError> {
+        let target = Side::open(path, "the target")?;
+        let name = short_name("lf", container);
+        let addresses = target.netlink.addresses().await?;
+        let own = target.netlink.link(&name).await?.map(|link| link.header.index);
+        let (its, others): (Vec<_>, Vec<_>) = addresses.iter().partition(|(index, _)| Some(*index) == own);
+        let nets =
+            |all: Vec<&(u32, Ipv4Net)>| -> Vec<Ipv4Net> { all.into_iter().map(|(_, net)| *net).collect() };
+        let pair = Pair::of(&nets(its)).or_else(|| Pair::free(&nets(others)));
+        Ok(Self { name, pair, target })
+    }
+
+    /// The target's address on it.
+    ///
+    /// # Errors
+    /// If none is free.
+    pub fn address(&self) -> Result<Ipv4Addr, PathError> {
+        Ok(self.pair.ok_or(PathError::Full)?.target().addr())
+    }
+
+    /// Which namespace the target is in.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn target(&self) -> std::io::Result<Id> {
+        self.target.namespace.id()
+    }
+
+    /// Whether its end in the target is there.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn is_laid(&self) -> Result<bool, PathError> {
+        Ok(self.target.netlink.link(&self.name).await?.is_some())
+    }
+
+    /// Makes what is missing of it, to the network container whose namespace is at `path`, for these forwards.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or no addresses are free.
+    pub async fn lay(&self, path: &Path, mtu: u32, forward: &[Forward]) -> Result<(), PathError> {
+        let pair = self.pair.ok_or(PathError::Full)?;
+        let container = Side::open(path, "the network container")?;
+        let (near, far) = self.ends(pair, &container).await?;
+        // Masquerade takes no address of link scope; the target's own connections must take no other.
+        let (near_net, far_net) = (pair.gateway(), pair.target());
+        let near =
+            End { side: &container, name: END, index: near, net: near_net, scope: AddressScope::Universe };
+        let far =
+            End { side: &self.target, name: &self.name, index: far, net: far_net, scope: AddressScope::Link };
+        for end in [&near, &far] {
+            end.bring_up(mtu).await?;
+        }
+        for end in [&near, &far] {
+            end.settle().await?;
+        }
+        let route = self.target.netlink.handle.route().add(route(pair, far.index)).replace().execute().await;
+        route.map_err(refused("lead the target's answers over the wire"))?;
+        self.set_rules(Some(pair), &rules(pair, forward)).await
+    }
+
+    /// Removes what of it is in the target.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn clear(&self) -> Result<(), PathError> {
+        if let Some(end) = self.target.netlink.link(&self.name).await? {
+            self.target.netlink.remove(end.header.index).await?;
+        }
+        match self.set_rules(None, &[]).await {
+            Err(PathError::NoRules) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The indices of both ends, in the network container and in the target.
+    async fn ends(&self, pair: Pair, container: &Side) -> Result<(u32, u32), PathError> {
+        let (inside, target) = (&container.netlink, &self.target.netlink);
+        let (near, far) = (inside.link(END).await?, target.link(&self.name).await?);
+        if let (Some(near), Some(far)) = (&near, &far)
+            && are_pair(near, far)
+        {
+            return Ok((near.header.index, far.header.index));
+        }
+        // One that leads elsewhere, or is about to go with a network container that has ended.
+        if let Some(near) = near {
+            inside.remove(near.header.index).await?;
+        }
+        if let Some(far) = far {
+            target.remove(far.header.index).await?;
+        }
+        let made = target.handle.link().add(self.veth(pair, container)).execute().await;
+        made.map_err(refused(format!("make a wire to the network container, {} in the target", self.name)))?;
+        let (near, far) = (inside.link(END).await?, target.link(&self.name).await?);
+        near.zip(far).map(|(near, far)| (near.header.index, far.header.index)).ok_or(PathError::Vanished)
+    }
+
+    /// Both ends, each in its own namespace from the beginning: there is no moment at which one could be left on the host.
+    ///
+    /// They have different indices: where those of a veth's two ends are the same number, the kernel takes up to a second
+    /// until they can send.
+    fn veth(&self, pair: Pair, container: &Side) -> LinkMessage {
+        let near = LinkUnspec::new_with_name(END).setns_by_fd(container.namespace.as_raw_fd()).build();
+        LinkMessageBuilder::<LinkVeth>::new(&self.name, END)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(near)))
+            .index(pair.number())
+            .setns_by_fd(self.target.namespace.as_raw_fd())
+            .build()
+    }
+
+    /// Brings the target's rules of this wire, and of wires that are gone, to what they should be.
+    async fn set_rules(&self, own: Option<Pair>, wanted: &[Rule]) -> Result<(), PathError> {
+        let handle = &self.target.netlink.handle;
+        let found = self.rules().await?;
+        let alive = self.tables().await?;
+        let own = own.map(Pair::number);
+        let is_anothers =
+            |rule: &Rule| rule.table().is_some_and(|table| Some(table) != own && alive.contains(&table));
+        let others: Vec<Rule> = found.iter().copied().filter(is_anothers).collect();
+        // All wires share the rule for neighbours.
+        let needs_neighbours = others.iter().any(|rule| matches!(rule, Rule::Datagrams(..)));
+        let keep = |rule: &Rule| {
+            wanted.contains(rule) || others.contains(rule) || (needs_neighbours && *rule == Rule::Neighbours)
+        };
+        for rule in wanted.iter().filter(|rule| !found.contains(rule)) {
+            let mut adding = handle.rule().add().v4();
+            *adding.message_mut() = rule.message();
+            adding.execute().await.map_err(unruly(&[Errno::EINVAL]))?;
+            // A kernel that knows no rules by port takes them for rules about everything, and says nothing. The first rule is
+            // about one address, and shows by its mark whether this is one.
+            if matches!(rule, Rule::From(..)) && !self.rules().await?.contains(rule) {
+                drop(handle.rule().del(rule.message()).execute().await);
+                return Err(PathError::NoRules);
+            }
+        }
+        // Backwards: what is last matters least, and the neighbours' rule protects from those after it.
+        for rule in found.iter().rev().filter(|rule| !keep(rule)) {
+            let removed = handle.rule().del(rule.message()).execute().await;
+            ignore(removed, Errno::ENOENT).map_err(unruly(&[]))?;
+        }
+        Ok(())
+    }
+
+    /// The rules of all wires that the target has, or had, in the order of their priorities.
+    async fn rules(&self) -> Result<Vec<Rule>, PathError> {
+        let found =
+            self.target.netlink.handle.rule().get(IpVersion::V4).execute().try_collect::<Vec<_>>().await;
+        Ok(found.map_err(unruly(&[]))?.iter().filter_map(Rule::read).collect())
+    }
+
+    /// The tables of all wires that the target has.
+    async fn tables(&self) -> Result<Vec<u32>, PathError> {
+        let addresses = self.target.netlink.addresses().await?;
+        Ok(addresses.iter().filter_map(|(_, net)| Pair::of(&[*net])).map(Pair::number).collect())
+    }
+}
+
+impl Side {
+    fn open(path: &Path, whose: &'static str) -> Result<Self, NetlinkError> {
+        let namespace = namespace(path, whose)?;
+        let netlink = Netlink::open_in(&namespace)?;
+        Ok(Self { namespace, netlink })
+    }
+}
+
+impl End<'_> {
+    /// Gives it its address, if it does not have it, and brings it up. A veth goes up only once both ends are there.
+    async fn bring_up(&self, mtu: u32) -> Result<(), NetlinkError> {
+        let Self { side: Side { namespace, netlink }, name, index, net, scope } = self;
+        let quiet = || fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+        if let Err(error) = namespace.within(quiet) {
+            debug!(%error, name, "IPv6 stays as it is");
+        }
+        let mut adding = netlink.handle.address().add(*index, net.addr().into(), net.prefix_len());
+        adding.message_mut().header.scope = *scope;
+        let added = adding.execute().await;
+        ignore(added, Errno::EEXIST).map_err(refused("give the wire its addresses"))?;
+        let up = LinkUnspec::new_with_index(*index).mtu(mtu).up().build();
+        netlink.handle.link().set(up).execute().await.map_err(refused("bring the wire up"))
+    }
+
+    /// Waits until it can send. The kernel sees to that a moment after both ends are up, and until then drops what is sent.
+    async fn settle(&self) -> Result<(), NetlinkError> {
+        let mut pace = interval(LOOK_EVERY);
+        for _ in 0..LOOKS {
+            let link = self.side.netlink.link(self.name).await?;
+            if link.is_some_and(|link| link.attributes.contains(&LinkAttribute::OperState(State::Up))) {
+                return Ok(());
+            }
+            pace.tick().await;
+        }
+        debug!(name = self.name, "not ready yet");
+        Ok(())
+    }
+}
+
+/// What leads everything over the wire, from the target's address on it.
+fn route(pair: Pair, end: u32) -> RouteMessage {
+    RouteMessageBuilder::<Ipv4Addr>::new()
+        .gateway(pair.gateway().addr())
+        .output_interface(end)
+        .pref_source(pair.target().addr())
+        .table_id(pair.number())
+        .protocol(OURS)
+        .build()
+}
+
+/// What the kernel says to an attempt on the rules; one of `more` says, too, that it lacks them.
+fn unruly(more: &[Errno]) -> impl FnOnce(rtnetlink::Error) -> PathError {
+    move |error| {
+        let says = [&[Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT], more].concat();
+        if says.iter().any(|errno| is(&error, *errno)) {
+            return PathError::NoRules;
+        }
+        refused("set the routing rules of the target")(error).into()
+    }
+}
