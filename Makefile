@@ -7,7 +7,15 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # Any target that Rust can link statically, such as x86_64-unknown-linux-musl.
-TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+TARGET ?= $(HOST)
+# The commit of the image that is pushed, and where its source is: make push SOURCE=https://...
+# Root may well work in a checkout of somebody else's, whose Makefile it trusts already.
+GIT = git -c safe.directory='*'
+ifeq ($(origin REVISION),undefined)
+REVISION := $(shell $(GIT) describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+endif
+SOURCE ?=
 PREFIX ?= /usr/local
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
@@ -33,15 +41,16 @@ TEST_ENV = LANDFALL=$(CURDIR)/target/dist/landfall \
 	LANDFALL_AGENT=$(CURDIR)/target/dist/landfall-agent \
 	LANDFALL_IMAGES=$(CURDIR)/$(RELEASE)/landfall-images \
 	LANDFALL_WEB=$(CURDIR)/$(RELEASE)/landfall-web \
+	LANDFALL_MISBEHAVE=$(CURDIR)/$(TEST_IMAGES)/misbehave \
 	LANDFALL_MOZIM=$(CURDIR)/target/release/landfall-mozim \
 	LANDFALL_TEST_IMAGES=$(CURDIR)/$(TEST_IMAGES)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: packages cargo-deny ## Install what is missing to build, check and test (needs root or sudo)
+deps: packages vm-packages cargo-deny ## Install what is missing to build, check and test (needs root or sudo)
 
 .PHONY: packages
 packages:
@@ -62,25 +71,73 @@ build: archive ## Build target/dist/landfall, one static file that carries the a
 	@if readelf -lW target/dist/landfall | grep INTERP; then echo 'target/dist/landfall is not static' >&2; exit 1; fi
 	@ls -l target/dist | awk 'NR > 1 { printf "built target/dist/%s, %d bytes\n", $$9, $$5 }'
 
+# A word for the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+ORIGIN = $(if $(REVISION),--revision $(call quoted,$(REVISION))) $(if $(SOURCE),--source $(call quoted,$(SOURCE)))
+
+# Never part of a test: the standard library for it comes from rustup, and its nft from packages of another architecture.
+ARM64_TARGET := aarch64-unknown-linux-gnu
+ARM64_AGENT := target/$(ARM64_TARGET)/release/landfall-agent
+
+.PHONY: arm64
+arm64: ## Build the agent for arm64 and fetch nft for it; then make push ARM64=1 pushes both platforms
+	@command -v aarch64-linux-gnu-gcc >/dev/null || \
+		{ echo 'this needs a cross compiler: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross' >&2; exit 1; }
+	@CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+		$(MAKE) cross TARGET=$(ARM64_TARGET) || { echo 'is its standard library there? rustup target add $(ARM64_TARGET)' >&2; exit 1; }
+	@images/debian-root arm64 target/arm64
+
+.PHONY: cross
+cross:
+	@$(CARGO_STATIC) -p landfall-agent
+
+# Where the C library is the compiler's own; that for musl comes with Rust's standard library.
+LINKED = $(if $(filter %-gnu,$(TARGET)),--linked $$(cc -print-file-name=libc.a))
+
 .PHONY: archive
 archive:
 	@echo "building the agent and its image for $(TARGET)"
 	@$(CARGO_STATIC) -p landfall-images
 	@$(CARGO_STATIC) -p landfall-agent
-	@$(RELEASE)/landfall-images agent --agent $(RELEASE)/landfall-agent --version $(VERSION) --out $(ARCHIVE)
+	@mkdir -p target/image
+	@cargo tree --quiet --locked -p landfall-agent --target $(TARGET) --edges normal,no-proc-macro --no-dedupe \
+		--prefix none --format '{p}|{l}' > target/image/landfall-agent.crates
+	@$(RELEASE)/landfall-images agent --agent $(RELEASE)/landfall-agent --version $(VERSION) --out $(ARCHIVE) \
+		--crates target/image/landfall-agent.crates $(LINKED) \
+		--rust $$(rustc --version | cut -d' ' -f2) $(ORIGIN) $(if $(ARM64),--platform $(ARM64_AGENT) target/arm64/root)
 
 .PHONY: image
 image: archive ## Load the agent image into Docker as landfall-agent:VERSION
 	@docker load --input $(ARCHIVE)
 
+# A registry on loopback needs no TLS, as for docker push. Credentials are those of docker login.
+LOOPBACK := ^(localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?/
+TLS = --dest-tls-verify=$(shell [[ $(call quoted,$(REGISTRY)) =~ $(LOOPBACK) ]] && echo false || echo true)
+
 .PHONY: push
-push: registry-named image ## Push the agent image: make push REGISTRY=host:port/name
-	@docker tag landfall-agent:$(VERSION) $(REGISTRY):$(VERSION)
-	@trap 'docker rmi $(REGISTRY):$(VERSION) >/dev/null' EXIT; docker push $(REGISTRY):$(VERSION)
+push: registry-named archive ## Push the agent image as an OCI index: make push REGISTRY=host:port/name
+	@skopeo copy --quiet --all --preserve-digests $(TLS) oci:target/image/landfall-agent.oci:$(VERSION) \
+		$(call quoted,docker://$(REGISTRY):$(VERSION))
+	@echo $(call quoted,pushed $(REGISTRY))"@$$(cat target/image/landfall-agent.digest)"
+
+# From nothing, in another folder. What is not committed is not there, nor is a platform that `make arm64` built here. Where
+# there is no dpkg there is no bill of materials, in either folder.
+.PHONY: reproducible
+reproducible: override ARM64 :=
+reproducible: archive ## Build the image of the last commit a second time, in another folder, and compare
+	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; mkdir "$$copy/elsewhere"; \
+	$(GIT) archive --format tar HEAD | tar --extract --directory "$$copy/elsewhere"; \
+	env --unset CARGO_TARGET_DIR $(MAKE) -C "$$copy/elsewhere" archive ARM64= TARGET=$(TARGET) \
+		REVISION=$(call quoted,$(REVISION)) SOURCE=$(call quoted,$(SOURCE)); \
+	for file in tar.gz id digest spdx.json; do \
+		built="target/image/landfall-agent.$$file"; \
+		[[ ! -e $$built && ! -e $$copy/elsewhere/$$built ]] || cmp "$$built" "$$copy/elsewhere/$$built"; \
+	done
+	@echo "the same bytes twice: $$(cat target/image/landfall-agent.digest)"
 
 .PHONY: registry-named
 registry-named:
-	@[[ -n '$(REGISTRY)' ]] || { echo 'push where? make push REGISTRY=host:port/name' >&2; exit 1; }
+	@[[ -n $(call quoted,$(REGISTRY)) ]] || { echo 'push where? make push REGISTRY=host:port/name' >&2; exit 1; }
 
 .PHONY: check
 check: ## Check format, lints, documentation, licences and sources
@@ -88,20 +145,17 @@ check: ## Check format, lints, documentation, licences and sources
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 	cargo deny --locked check licenses bans sources
+	@for patch in tests/mutants/*.patch; do git apply --check -p0 $$patch || { echo "$$patch does not apply" >&2; exit 1; }; done
 	@if timeout 60 cargo deny fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 		else echo 'advisories: NOT CHECKED, the database could not be fetched'; fi
 
 .PHONY: test
-test: packages ## Run every tier: unit (no privilege), netns (root), docker (root and a Docker daemon)
-	@echo '== tier 1 of 3: unit'
-	@$(MAKE) test-unit
-	@echo '== tier 1 of 3: unit passed; tier 2 of 3: netns'
-	@$(MAKE) test-netns
-	@echo '== tiers unit, netns passed; tier 3 of 3: docker'
-	@$(MAKE) test-docker
+test: packages vm-packages ## Run every tier: unit, netns, docker, podman and vm
+	@for tier in unit netns docker podman vm; do echo "== tier $$tier"; $(MAKE) test-$$tier; done
 
 .PHONY: test-unit
 test-unit: ## Run the tier that needs no privilege: units and simulation
+	@cargo test --locked -p landfall-tests --lib
 	@cargo test --locked -p landfall-api -p landfall-agent -p landfall -p landfall-images
 
 # Its tests wait for servers and leases more than they compute.
@@ -112,6 +166,14 @@ test-netns: root build test-images ## Run the tier that needs root: network name
 .PHONY: test-docker
 test-docker: root docker build test-images ## Run the tier that needs root and Docker
 	@$(TEST_ENV) cargo test --locked -p landfall-tests --test 'docker*'
+	@$(TEST_ENV) tests/engine docker cargo test --locked -p landfall-tests --test 'engine*'
+
+# The same tests, on Podman. They are built before: an engine of their own has no network to fetch crates over.
+.PHONY: test-podman
+test-podman: root build test-images ## Run the tier that needs root and Podman
+	@cargo test --quiet --locked -p landfall-tests --no-run
+	@$(TEST_ENV) tests/engine podman cargo test --locked -p landfall-tests --test 'docker*'
+	@$(TEST_ENV) tests/engine podman cargo test --locked -p landfall-tests --test 'engine*'
 
 .PHONY: root
 root:
@@ -130,6 +192,54 @@ test-images:
 		--expose 80/tcp --out $(TEST_IMAGES)/landfall-test-web.tar.gz -- --tcp 80 >/dev/null
 	@$(RELEASE)/landfall-images test --program $(RELEASE)/landfall-web --tag landfall-test-idle:latest \
 		--out $(TEST_IMAGES)/landfall-test-idle.tar.gz >/dev/null
+	@rustc -C target-feature=+crt-static -o $(TEST_IMAGES)/misbehave tests/fixtures/misbehave.rs
+
+# The suite in virtual machines: the Docker tier's own executables, static because a machine may have an older libc, and
+# what only a machine can show. MATRIX is bookworm, trixie, or all: both, and several machines on one LAN.
+VM_TESTS := target/vm/tests
+VM_ENV = LANDFALL_VM_TESTS=$(CURDIR)/$(VM_TESTS) LANDFALL_VM_RUNS=$(CURDIR)/target/vm/runs LANDFALL_VM_KEEP=$(KEEP)
+VM_RELEASES = $(if $(filter all,$(MATRIX)),bookworm trixie,$(MATRIX))
+VM_FILES = docker_* inside_*
+VM_SUITES = --test vm_host $(if $(filter all,$(MATRIX)),--test vm_wire)
+MATRIX ?= bookworm
+KEEP ?=
+ONLY ?=
+
+.PHONY: vm
+vm: packages vm-packages machines ## Run the suite in virtual machines: MATRIX=bookworm|trixie|all KEEP=1 ONLY=test
+
+# One machine, in minutes where it has to be emulated: without what is the same on every machine, or takes long.
+.PHONY: test-vm
+test-vm: VM_FILES = docker_up docker_lab inside_*
+test-vm: VM_SKIPS = --skip set_up_otherwise --skip on_podman
+test-vm: vm-packages machines ## Run the tier that needs root and qemu: one machine
+
+.PHONY: vm-packages
+vm-packages:
+	@.ci/deps vm
+
+# Every case waits for the machine that they share.
+.PHONY: machines
+machines: root build test-images vm-tests
+	@mkdir -p target/vm/runs
+	@for release in $(VM_RELEASES); do \
+		echo "== virtual machines: $$release"; \
+		$(TEST_ENV) $(VM_ENV) LANDFALL_VM=$$release RUST_TEST_THREADS=64 \
+			cargo test --locked --no-fail-fast -p landfall-tests $(VM_SUITES) $(ONLY) -- $(VM_SKIPS); \
+	done
+
+# Each under its bare name; those that are not asked for are taken out again.
+.PHONY: vm-tests
+vm-tests:
+	@rm -rf $(VM_TESTS)
+	@mkdir -p $(VM_TESTS)/all
+	@RUSTFLAGS='-C target-feature=+crt-static' CARGO_PROFILE_DEV_DEBUG=0 \
+		cargo test --quiet --locked --target $(TARGET) -p landfall-tests --test 'docker*' --test 'inside*' \
+			--no-run --message-format json | \
+		sed -n 's/.*"executable":"\([^"]*\/\(\(docker\|inside\)_[a-z_]*\)-[^"]*\)".*/\1 \2/p' | \
+		while read -r program name; do install -s "$$program" "$(VM_TESTS)/all/$$name"; done
+	@mv $(addprefix $(VM_TESTS)/all/,$(VM_FILES)) $(VM_TESTS)
+	@rm -r $(VM_TESTS)/all
 
 .PHONY: demo
 demo: packages root build test-images ## Give a container an address on a practice LAN, from nothing to a page
@@ -137,7 +247,8 @@ demo: packages root build test-images ## Give a container an address on a practi
 
 .PHONY: bench
 bench: packages root docker build test-images ## Measure the figures of docs/benchmarks.md
-	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench
+	@[[ -n "$(ONLY)" ]] || $(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench
+	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_paths $(ONLY)
 
 .PHONY: bench-dhcp
 bench-dhcp: packages clients root build ## Measure the DHCP client beside others, and herds of it

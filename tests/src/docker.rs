@@ -4,7 +4,7 @@ use std::sync::Once;
 
 use crate::{
     landfall::landfall,
-    run::{output, path, run, unique},
+    run::{output, path, run, unique, wait_until},
 };
 
 /// The image of a web server that exposes 80/tcp.
@@ -43,9 +43,32 @@ impl Target {
         format!("landfall-{}", self.name)
     }
 
-    /// Its address on Docker's default network.
+    /// Its address on the engine's default network.
     pub fn address(&self) -> String {
-        inspect(&self.name, "{{.NetworkSettings.IPAddress}}")
+        address_of(&self.name)
+    }
+
+    /// What a command prints in its network namespace.
+    pub fn inside(&self, line: &[&str]) -> String {
+        let net = format!("--net=/proc/{}/ns/net", inspect(&self.name, "{{.State.Pid}}"));
+        run(&[&["nsenter", &*net], line].concat())
+    }
+
+    /// Waits until its web server listens, which may take longer than it takes to start.
+    pub fn wait_until_it_serves(&self) {
+        wait_until("the target serves", || self.inside(&["ss", "-Htln"]).contains(":80 "));
+    }
+
+    /// What a path has made in it, if it is there: links, addresses, routes and rules.
+    pub fn traces(&self) -> Vec<String> {
+        if !output(&["docker", "inspect", &self.name]).status.success() {
+            return Vec::new();
+        }
+        let shown =
+            self.inside(&["sh", "-c", "ip -o link; ip -4 -o addr; ip -4 route show table all; ip rule"]);
+        let is_ours =
+            |line: &&str| line.contains("169.254.") || line.contains(" lf") || line.contains("proto 108");
+        shown.lines().filter(is_ours).map(str::to_owned).collect()
     }
 
     /// Whether it has a network container, whatever its state.
@@ -88,6 +111,11 @@ impl Drop for Network {
     }
 }
 
+/// The address of a container on the engine's default network.
+pub fn address_of(name: &str) -> String {
+    inspect(name, "{{.NetworkSettings.IPAddress}}")
+}
+
 /// A value from `docker inspect`.
 pub fn inspect(name: &str, format: &str) -> String {
     run(&["docker", "inspect", "--format", format, name]).trim().to_owned()
@@ -103,7 +131,12 @@ pub fn load_images() {
         for name in [WEB, IDLE] {
             let archive = path("LANDFALL_TEST_IMAGES").join(format!("{name}.tar.gz"));
             let archive = archive.to_str().expect("a plain path");
-            run(&["docker", "load", "--quiet", "--input", archive]);
+            load(archive);
         }
     });
+}
+
+/// Loads an archive, which Podman 4.3 takes only as it was before it was compressed.
+pub fn load(archive: &str) {
+    run(&["sh", "-c", "gzip -dc \"$0\" | docker load --quiet", archive]);
 }

@@ -4,7 +4,17 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::run::path;
+use crate::run::{path, slowness};
+
+/// The `--wait` of a run that waits in vain: long enough for everything else that it does.
+pub fn in_vain() -> String {
+    format!("{}s", 3 * slowness())
+}
+
+/// The `--wait` of a run that is to notice at once: long enough for Docker to answer.
+pub fn a_moment() -> String {
+    format!("{}ms", 300 * slowness())
+}
 
 /// What came of a run.
 #[derive(Debug)]

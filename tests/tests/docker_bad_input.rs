@@ -10,7 +10,7 @@ use dhcproto::v4::MessageType::{Discover, Nak, Offer, Request};
 use landfall_tests::{
     docker::{IDLE, Target, WEB, load_images},
     lan::{Lan, ROUTER},
-    landfall::{Ran, command, landfall},
+    landfall::{Ran, a_moment, command, in_vain, landfall},
     netns::Netns,
     run::{output, run, unique},
     scripted::Scripted,
@@ -62,10 +62,10 @@ fn targets_that_cannot_be_exposed() {
     let mut lan = Lan::new();
     let interface = lan.host_port();
     let nobody = Target::reserve();
-    fails(&nobody, &[&interface, "--wait", "300ms"], 4, &["there is no container of that name"]);
+    fails(&nobody, &[&interface, "--wait", &a_moment()], 4, &["there is no container of that name"]);
     let stopped = Target::web();
     run(&["docker", "stop", "-t", "1", &stopped.name]);
-    fails(&stopped, &[&interface, "--wait", "300ms"], 4, &["not running", "docker start"]);
+    fails(&stopped, &[&interface, "--wait", &a_moment()], 4, &["not running", "docker start"]);
     fails(&Target::run(&[IDLE]), &[&interface], 1, &["exposes no ports", "-p 80"]);
     fails(
         &Target::run(&["--network", "host", WEB, "--tcp", "0"]),
@@ -73,7 +73,8 @@ fn targets_that_cannot_be_exposed() {
         1,
         &["'host'", "host's own addresses"],
     );
-    fails(&Target::run(&["--network", "none", WEB]), &[&interface], 1, &["'none'", "docker network connect"]);
+    let alone = Target::run(&["--network", "none", WEB]);
+    fails(&alone, &[&interface, "--path", "bridge"], 1, &["'none'", "--path wire", "docker network connect"]);
     let other = Target::web();
     let shared = Target::run(&["--network", &format!("container:{}", other.name), IDLE]);
     fails(&shared, &[&interface, "-p", "80"], 1, &["another container's addresses"]);
@@ -112,7 +113,7 @@ fn a_lan_without_a_server_is_diagnosed() {
         "the wrong interface or VLAN",
         "exhausted",
     ];
-    fails(&target, &[&interface, "--wait", "3s"], 3, &words);
+    fails(&target, &[&interface, "--wait", &in_vain()], 3, &words);
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn an_exhausted_pool_is_diagnosed() {
         Lan::with_dnsmasq(&["--dhcp-range=10.99.0.100,10.99.0.100,2m", "--no-ping", "--dhcp-authoritative"]);
     let (first, second, interface) = (Target::web(), Target::web(), lan.host_port());
     landfall(&["up", "-q", &first.name, &interface]).done();
-    fails(&second, &[&interface, "--wait", "3s"], 3, &["pool is exhausted"]);
+    fails(&second, &[&interface, "--wait", &in_vain()], 3, &["pool is exhausted"]);
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn an_image_without_an_agent() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     // One that ends at once, and says why; one that says nothing of use
-    let said = landfall(&["up", &target.name, &interface, "--image", WEB, "--wait", "3s"]);
+    let said = landfall(&["up", &target.name, &interface, "--image", WEB, "--wait", &in_vain()]);
     assert!([1, 3].contains(&said.code.expect("an exit code")), "{said:?}");
     assert!(said.stderr.contains("agent"), "{said:?}");
     assert!(!target.is_exposed());
@@ -213,7 +214,7 @@ fn a_server_that_offers_and_then_refuses_is_named() {
         _ => None,
     });
     let (target, interface) = (Target::web(), lan.host_port());
-    let said = landfall(&["up", &target.name, &interface, "--wait", "3s"]).failed(3);
+    let said = landfall(&["up", &target.name, &interface, "--wait", &in_vain()]).failed(3);
     for part in [ROUTER, "offers an address and then refuses it", "DHCPNAK", "wrong network"] {
         assert!(said.contains(part), "it does not say {part:?}: {said}");
     }

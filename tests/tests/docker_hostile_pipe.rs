@@ -1,9 +1,9 @@
 //! Agents that are none: whatever comes over the pipe is named, counted, bounded, and taken back.
 
 use landfall_tests::{
-    docker::Target,
+    docker::{Target, load},
     lan::Lan,
-    landfall::{Ran, landfall},
+    landfall::{Ran, in_vain, landfall},
     run::{output, path, run, unique},
 };
 
@@ -16,14 +16,11 @@ impl Misbehaving {
     fn new(behaviour: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let file = |name: &str| directory.path().join(name).display().to_string();
-        let (program, archive, tag) =
-            (file("misbehave"), file("image.tar.gz"), format!("lft-{}:1", unique()));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/misbehave.rs");
-        run(&["rustc", "-C", "target-feature=+crt-static", "-o", &program, source]);
-        let packer = path("LANDFALL_IMAGES");
-        let packer = packer.to_str().expect("a plain path");
-        run(&[packer, "test", "--program", &program, "--tag", &tag, "--out", &archive, "--", behaviour]);
-        run(&["docker", "load", "--quiet", "--input", &archive]);
+        let (archive, tag) = (file("image.tar.gz"), format!("lft-{}:1", unique()));
+        let (packer, program) = (path("LANDFALL_IMAGES"), path("LANDFALL_MISBEHAVE"));
+        let [packer, program] = [&packer, &program].map(|path| path.to_str().expect("a plain path"));
+        run(&[packer, "test", "--program", program, "--tag", &tag, "--out", &archive, "--", behaviour]);
+        load(&archive);
         Self { tag }
     }
 }
@@ -39,7 +36,7 @@ fn said(behaviour: &str, code: i32) -> String {
     let image = Misbehaving::new(behaviour);
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let ran: Ran = landfall(&["up", &target.name, &interface, "--image", &image.tag, "--wait", "3s"]);
+    let ran: Ran = landfall(&["up", &target.name, &interface, "--image", &image.tag, "--wait", &in_vain()]);
     assert!(!target.is_exposed(), "a network container is left");
     ran.failed(code)
 }

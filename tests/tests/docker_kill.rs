@@ -1,15 +1,17 @@
 //! Killed and interrupted at any point: the next run repairs it, and nothing is left.
 
 use std::{
+    fs::File,
+    io::Write as _,
     net::SocketAddrV4,
     process::{Command, Stdio},
 };
 
 use landfall_tests::{
     client::fetch,
-    docker::Target,
+    docker::{Target, inspect},
     lan::Lan,
-    landfall::{Ran, command, landfall},
+    landfall::{Ran, command, in_vain, landfall},
     run::{output, path, run},
 };
 use nix::{
@@ -30,37 +32,46 @@ fn killed_at(n: u32, arguments: &[&str]) -> bool {
     status.expect("`make deps` installs strace").success()
 }
 
-/// What is left on the host of a target: its network container, and macvlans on the interface.
+/// What is left of a target: its network container, macvlans on the interface, and what a path has made in it.
 fn left(target: &Target, interface: &str) -> Vec<String> {
     let container = target.is_exposed().then(|| target.network_container());
     let links = run(&["ip", "-o", "link", "show", "type", "macvlan"]);
     let macvlan = links.lines().find(|line| line.contains(&format!("@{interface}"))).map(str::to_owned);
-    container.into_iter().chain(macvlan).collect()
+    container.into_iter().chain(macvlan).chain(target.traces()).collect()
 }
 
-#[test]
-fn up_that_is_killed_after_any_step_is_repaired() {
+/// Kills `up` at every second effect, from the `first` on, and has what is left repaired. All of them in one test would keep
+/// one processor busy for minutes.
+fn kill_up(first: u32, repair: impl Fn(&[&str]) -> Option<String>) {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     let client = lan.client();
-    let up = ["up", "-q", &target.name, &interface];
+    run(&["ip", "addr", "add", "10.99.0.6/24", "dev", &interface, "noprefixroute"]);
+    let up = ["up", "-q", &target.name, &interface, "-p", "80", "-p", "53/udp", "--host-access"];
     let mut kills = 0;
-    for n in 1.. {
-        landfall(&["down", &target.name]).done();
+    for n in (first..).step_by(2) {
         if killed_at(n, &up) {
             break;
         }
         kills += 1;
-        // Either the next `up` repairs it, or the next `down` does
-        if n % 2 == 0 {
-            let address = landfall(&up).done();
+        if let Some(address) = repair(&up) {
             let address = SocketAddrV4::new(address.trim().parse().expect("an address"), 80);
             assert!(fetch(&client, address).is_ok(), "killed at effect {n}, and `up` did not repair it");
         }
         landfall(&["down", &target.name]).done();
         assert_eq!(left(&target, &interface), [""; 0], "killed at effect {n}");
     }
-    assert!(kills > 10, "only {kills} effects: the injection does not work");
+    assert!(kills > 5, "only {kills} effects: the injection does not work");
+}
+
+#[test]
+fn up_that_is_killed_after_any_step_is_repaired_by_the_next_up() {
+    kill_up(2, |up| Some(landfall(up).done()));
+}
+
+#[test]
+fn up_that_is_killed_after_any_step_is_repaired_by_down() {
+    kill_up(1, |_| None);
 }
 
 #[test]
@@ -77,6 +88,24 @@ fn down_that_is_killed_after_any_step_is_repaired() {
             break;
         }
     }
+}
+
+#[test]
+fn half_a_spec_that_a_killed_up_left_in_the_pipe_is_no_answer_to_the_next() {
+    // Given a target whose agent has read the beginning of a spec, up to the middle of a line
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::web(), lan.host_port());
+    landfall(&["up", "-q", &target.name, &interface]).done();
+    let pid = inspect(&target.network_container(), "{{.State.Pid}}");
+    let mut pipe = File::options().write(true).open(format!("/proc/{pid}/fd/0")).expect("its agent runs");
+    pipe.write_all(b"---\ninterface: lan0\nforw").expect("it reads");
+    // When it is told new forwards
+    let update = ["up", &target.name, &interface, "-p", "8080:80"];
+    let said = landfall(&update).done();
+    // Then they are in force, although the agent has warned of the half
+    assert!(said.contains("8080/tcp"), "{said}");
+    let log = run(&["docker", "logs", &target.network_container()]);
+    assert!(log.contains("the new spec is refused"), "the agent did not see the half: {log}");
 }
 
 #[test]
@@ -115,7 +144,7 @@ fn an_interruption_takes_back_what_was_made() {
 fn a_target_that_vanishes_in_the_middle_leaves_nothing() {
     let mut lan = Lan::without_server();
     let (target, interface) = (Target::web(), lan.host_port());
-    let child = command(&["up", &target.name, &interface, "--wait", "2s"])
+    let child = command(&["up", &target.name, &interface, "--wait", &in_vain()])
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn();

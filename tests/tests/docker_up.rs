@@ -28,7 +28,7 @@ fn the_address_answers_on_the_lan_and_beyond_its_router() {
     assert!(ran.stderr.contains(&format!("creating landfall-{}", target.name)), "{}", ran.stderr);
     let stdout = ran.done();
     let lines: Vec<&str> = stdout.lines().collect();
-    assert_eq!(lines[0], format!("80/tcp -> {}", target.address()));
+    assert_eq!(lines[0], "80/tcp -> 169.254.192.1");
     let address = lines[1].strip_prefix("ip=").expect("the address is last");
     assert_eq!(lines.len(), 2);
     for client in [lan.client(), lan.routed_client()] {
@@ -60,7 +60,7 @@ fn other_ports_are_forwarded_without_a_break() {
         connect(&client, SocketAddrV4::new(address.parse().expect("an address"), 80)).expect("an answer");
     let stdout =
         landfall(&["up", &target.name, &interface, "-p", "80", "-p", "8080:80/tcp", "-p", "53/udp"]).done();
-    assert!(stdout.ends_with(&format!("53/udp -> {}\nip={address}\n", target.address())), "{stdout}");
+    assert!(stdout.ends_with(&format!("53/udp -> 169.254.192.1\nip={address}\n")), "{stdout}");
     ask(&mut kept).expect("the connection lives");
     assert!(page(&client, &address, 8080).is_ok());
     // And what `ls` shows is what is in force
@@ -108,7 +108,7 @@ fn json_is_one_object_of_the_shape_that_ls_has() {
     let (target, interface) = (Target::web(), lan.host_port());
     let object = landfall(&["up", "--format", "json", &target.name, &interface]).json();
     let keys: Vec<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
-    let mut expected = ["target", "container", "interface", "address", "state", "lease", "forwards"];
+    let mut expected = ["target", "container", "interface", "path", "address", "state", "lease", "forwards"];
     expected.sort_unstable();
     assert_eq!(keys, expected);
     assert_eq!((&object["state"], &object["interface"]), (&"leased".into(), &interface.into()));
@@ -134,7 +134,8 @@ fn a_broken_network_container_is_made_anew() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     let address = up(&target, &interface);
-    let name = target.network_container();
+    // One machine all the time: another one at its address would be answered where the first one was.
+    let (name, client) = (target.network_container(), lan.client());
     for breaking in [
         &["docker", "kill", &*name][..],
         &["docker", "restart", "-t", "1", &name],
@@ -142,15 +143,16 @@ fn a_broken_network_container_is_made_anew() {
     ] {
         run(breaking);
         assert_eq!(up(&target, &interface), address, "after {breaking:?}");
-        assert!(page(&lan.client(), &address, 80).is_ok(), "after {breaking:?}");
+        assert!(page(&client, &address, 80).is_ok(), "after {breaking:?}");
     }
     // A target that came back at another address is followed
     let blocker = Target::reserve();
     run(&["docker", "stop", "-t", "1", &target.name]);
     run(&["docker", "run", "--detach", "--name", &blocker.name, IDLE]);
     run(&["docker", "start", &target.name]);
+    target.wait_until_it_serves();
     assert_eq!(up(&target, &interface), address);
-    assert!(page(&lan.client(), &address, 80).is_ok());
+    assert!(page(&client, &address, 80).is_ok());
 }
 
 #[test]
@@ -189,7 +191,6 @@ fn the_network_container_has_two_capabilities_and_little_else() {
     let (target, interface) = (Target::web(), lan.host_port());
     up(&target, &interface);
     let host = |key: &str| inspect(&target.network_container(), &format!("{{{{json .HostConfig.{key}}}}}"));
-    assert_eq!((host("CapAdd"), host("CapDrop")), (r#"["NET_ADMIN","NET_RAW"]"#.into(), r#"["ALL"]"#.into()));
     assert_eq!(
         (host("ReadonlyRootfs"), host("Privileged"), host("PidsLimit")),
         ("true".into(), "false".into(), "32".into())
@@ -200,9 +201,11 @@ fn the_network_container_has_two_capabilities_and_little_else() {
     );
     let pid = inspect(&target.network_container(), "{{.State.Pid}}");
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    // CAP_NET_ADMIN is bit 12, CAP_NET_RAW bit 13
-    assert!(status.contains("CapEff:\t0000000000003000") && status.contains("NoNewPrivs:\t1"), "{status}");
-    for label in ["target", "interface", "spec", "version"] {
+    // CAP_NET_ADMIN is bit 12, CAP_NET_RAW bit 13. What is asked for, engines show each in its own way.
+    for line in ["CapEff:\t0000000000003000", "CapBnd:\t0000000000003000", "NoNewPrivs:\t1"] {
+        assert!(status.contains(line), "{status}");
+    }
+    for label in ["target", "interface", "path", "spec", "version"] {
         assert_ne!(
             inspect(
                 &target.network_container(),

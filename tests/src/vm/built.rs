@@ -1,0 +1,70 @@
+//! What this run built, as a read-only disk that machines mount at `/built`.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use super::image::succeed;
+use crate::run::path;
+
+/// Where machines find it.
+pub const MOUNT: &str = "/built";
+
+/// The environment that the Docker tier wants, as files in here.
+pub const ENVIRONMENT: &[(&str, &str)] = &[
+    ("LANDFALL", "/built/dist/landfall"),
+    ("LANDFALL_AGENT", "/built/dist/landfall-agent"),
+    ("LANDFALL_IMAGES", "/built/dist/landfall-images"),
+    ("LANDFALL_WEB", "/built/dist/landfall-web"),
+    ("LANDFALL_TEST_IMAGES", "/built/test-images"),
+    ("LANDFALL_MISBEHAVE", "/built/dist/landfall-misbehave"),
+];
+
+/// The disk.
+#[derive(Debug)]
+pub struct Built {
+    /// An ext4 file system called `built`.
+    pub disk: PathBuf,
+    _folder: TempDir,
+}
+
+impl Built {
+    /// Copies everything that the Makefile names.
+    ///
+    /// # Errors
+    /// If something is not there.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("landfall-built-").tempdir()?;
+        let to = |name: &str| folder.path().join("disk").join(name);
+        for name in ["dist", "image", "test-images", "tests"] {
+            fs::create_dir_all(to(name))?;
+        }
+        let copy = |from: PathBuf, name: &str| {
+            fs::copy(&from, to(name)).with_context(|| format!("copy {}", from.display()))
+        };
+        for (variable, place) in ENVIRONMENT.iter().filter(|(_, place)| place.starts_with("/built/dist/")) {
+            copy(path(variable), &place[MOUNT.len() + 1..])?;
+        }
+        let images = path("LANDFALL_TEST_IMAGES");
+        for (source, name) in [
+            (images.clone(), "test-images"),
+            (images.join("../image"), "image"),
+            (path("LANDFALL_VM_TESTS"), "tests"),
+        ] {
+            for entry in fs::read_dir(&source).with_context(|| format!("read {}", source.display()))? {
+                let entry = entry?;
+                // The layout for registries is a folder; no test in a machine pushes.
+                if !entry.file_type()?.is_file() {
+                    continue;
+                }
+                copy(entry.path(), &format!("{name}/{}", entry.file_name().display()))?;
+            }
+        }
+        let disk = folder.path().join("built.img");
+        let mut mke2fs = Command::new("mke2fs");
+        mke2fs.args(["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-L", "built", "-d"]);
+        succeed(mke2fs.arg(to("")).arg(&disk).arg("512M"))?;
+        Ok(Self { disk, _folder: folder })
+    }
+}

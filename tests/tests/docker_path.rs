@@ -1,0 +1,298 @@
+//! Paths: whom the target sees, what it sends back where, and what is left in it.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddrV4},
+};
+
+use landfall_tests::{
+    client::{ask, connect, echo, echo_from, fetch, serve},
+    docker::{IDLE, Network, Target, WEB, address_of, inspect},
+    lan::{CLIENT, Lan, ROUTED_CLIENT},
+    landfall::landfall,
+    netns::Netns,
+    run::run,
+};
+
+/// Runs `up`, and gives the address.
+fn up(target: &Target, interface: &str, options: &[&str]) -> Ipv4Addr {
+    let said = landfall(&[&["up", "-q", &target.name, interface], options].concat()).done();
+    said.trim().parse().expect("an address")
+}
+
+/// Whom the target takes a client for, by TCP port 80.
+fn seen(client: &Netns, address: Ipv4Addr) -> String {
+    let page = fetch(client, SocketAddrV4::new(address, 80)).expect("an answer");
+    seen_in(&page)
+}
+
+/// Whom the target takes a client for, by UDP.
+fn seen_at(client: &Netns, address: Ipv4Addr, port: u16) -> String {
+    seen_in(&echo(client, SocketAddrV4::new(address, port), "who am i").expect("an answer"))
+}
+
+fn seen_in(page: &str) -> String {
+    let (_, seen) = page.split_once("you are ").expect("a greeting");
+    seen.split(' ').next().expect("an address").to_owned()
+}
+
+/// The arguments of a target that serves in every way.
+const SERVICES: [&str; 5] = [WEB, "--udp", "53", "--udp-connected", "54"];
+const FORWARDS: [&str; 6] = ["-p", "80", "-p", "53/udp", "-p", "54/udp"];
+
+#[test]
+fn over_a_wire_the_target_sees_its_clients_and_answers_them() {
+    let mut lan = Lan::new();
+    let interface = lan.host_port();
+    let (network, other) = (Network::new(), Network::new());
+    let on_two = Target::run(&[&["--network", &*network.name], &SERVICES[..]].concat());
+    run(&["docker", "network", "connect", &other.name, &on_two.name]);
+    let targets = [
+        ("on the default network", Target::run(&SERVICES)),
+        ("on networks of its own", on_two),
+        ("on none", Target::run(&[&["--network", "none"], &SERVICES[..]].concat())),
+    ];
+    let clients = [(lan.client(), CLIENT), (lan.routed_client(), ROUTED_CLIENT)];
+    for (what, target) in targets {
+        let address = up(&target, &interface, &FORWARDS);
+        for (client, its_address) in &clients {
+            assert_eq!(seen(client, address), *its_address, "{what}");
+            assert_eq!(seen_at(client, address, 53), *its_address, "{what}");
+            assert_eq!(seen_at(client, address, 54), *its_address, "{what}, from a connected socket");
+        }
+        landfall(&["down", &target.name]).done();
+        assert_eq!(target.traces(), [""; 0], "{what}");
+    }
+}
+
+#[test]
+fn over_a_bridge_it_sees_the_network_container_and_is_not_touched() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
+    let options = [&FORWARDS[..], &["--path", "bridge"]].concat();
+    let address = up(&target, &interface, &options);
+    let its_address = || address_of(&target.network_container());
+    for seen in [seen(&client, address), seen_at(&client, address, 53), seen_at(&client, address, 54)] {
+        assert_eq!(seen, its_address());
+    }
+    assert_eq!(target.traces(), [""; 0]);
+    // And from one path to the other and back
+    assert_eq!(up(&target, &interface, &FORWARDS), address);
+    assert_eq!(seen(&client, address), CLIENT);
+    assert_eq!(up(&target, &interface, &options), address);
+    assert_eq!(seen(&client, address), its_address());
+    assert_eq!(target.traces(), [""; 0]);
+}
+
+#[test]
+fn a_target_that_begins_from_a_forwarded_port_is_who_it_was() {
+    // Such as WireGuard, which dials out from the port that it listens on
+    let mut lan = Lan::new();
+    let (interface, client) = (lan.host_port(), lan.client());
+    let target = Target::run(&[WEB]);
+    let address = up(&target, &interface, &["-p", "1053:53/udp"]);
+    serve(&client, "--udp 7");
+    let inside = Netns::attach(&inspect(&target.name, "{{.State.Pid}}"));
+    let peer = SocketAddrV4::new(CLIENT.parse().expect("an address"), 7);
+    let said = echo_from(&inside, 53, peer, "who am i").expect("an answer");
+    assert_eq!(said, format!("you are {address} port 1053\n"));
+}
+
+#[test]
+fn what_docker_publishes_goes_on_beside_a_wire() {
+    // Given a target that Docker publishes on the host, which has an address on the LAN
+    let mut lan = Lan::new();
+    let interface = lan.host_port();
+    run(&["ip", "addr", "add", "10.99.0.2/24", "dev", &interface]);
+    let published = ["-p", "10.99.0.2:8080:80", "-p", "10.99.0.2:5353:53/udp"];
+    let target = Target::run(&[&published, &SERVICES[..]].concat());
+    let neighbour = Target::run(&[IDLE]);
+    let host = Ipv4Addr::new(10, 99, 0, 2);
+    // When it has an address of its own, too
+    let ran = landfall(&[&["up", &target.name, &interface], &FORWARDS[..]].concat());
+    assert!(ran.stderr.contains("53/udp is published by Docker, too"), "{}", ran.stderr);
+    let said = ran.done();
+    let (_, address) = said.trim().rsplit_once("ip=").expect("the address is last");
+    let address = address.parse().expect("an address");
+    // Then both answer everybody
+    let near = lan.client();
+    fetch(&near, SocketAddrV4::new(host, 8080)).expect("the published port answers");
+    echo(&near, SocketAddrV4::new(host, 5353), "hello").expect("the published port answers");
+    for client in [near, lan.routed_client()] {
+        fetch(&client, SocketAddrV4::new(address, 80)).expect("an answer");
+        echo(&client, SocketAddrV4::new(address, 53), "hello").expect("an answer");
+        assert_eq!(seen_at(&client, address, 54), client_address(&client));
+    }
+    // And so does the target to its neighbours
+    let neighbour = Netns::attach(&inspect(&neighbour.name, "{{.State.Pid}}"));
+    for port in [53, 54] {
+        echo(&neighbour, SocketAddrV4::new(target.address().parse().expect("an address"), port), "who am i")
+            .expect("an answer within the network");
+    }
+}
+
+fn client_address(client: &Netns) -> String {
+    let shown = client.ip("-4 -o addr show dev eth0");
+    let (_, rest) = shown.split_once("inet ").expect("an address");
+    rest.split('/').next().expect("an address").to_owned()
+}
+
+#[test]
+fn forwards_change_over_a_wire_without_a_break() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
+    let address = up(&target, &interface, &["-p", "80"]);
+    let mut kept = connect(&client, SocketAddrV4::new(address, 80)).expect("an answer");
+    assert!(!target.traces().iter().any(|line| line.contains("sport")));
+    assert_eq!(up(&target, &interface, &["-p", "80", "-p", "1053:53/udp"]), address);
+    assert_eq!(seen_at(&client, address, 1053), CLIENT);
+    ask(&mut kept).expect("the connection lives");
+    up(&target, &interface, &["-p", "80"]);
+    assert!(!target.traces().iter().any(|line| line.contains("udp")), "{:?}", target.traces());
+}
+
+#[test]
+fn a_target_that_comes_back_gets_its_wire_again() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
+    let address = up(&target, &interface, &FORWARDS);
+    let container = || inspect(&target.network_container(), "{{.Id}}");
+    let id = container();
+    run(&["docker", "restart", "-t", "1", &target.name]);
+    target.wait_until_it_serves();
+    assert_eq!(target.traces(), [""; 0]);
+    assert_eq!(landfall(&["inspect", &target.name]).json()["state"], "orphaned");
+    assert_eq!(up(&target, &interface, &FORWARDS), address);
+    assert_eq!((seen(&client, address), seen_at(&client, address, 53)), (CLIENT.into(), CLIENT.into()));
+    assert_eq!(container(), id, "the lease was given up for it");
+    // And one whose wire somebody has cut
+    let cut = "ip rule del priority 10; ip link del $(ip -o link | grep -o 'lf[0-9a-f]*')";
+    target.inside(&["sh", "-c", cut]);
+    assert_eq!(up(&target, &interface, &FORWARDS), address);
+    assert_eq!(seen(&client, address), CLIENT);
+}
+
+#[test]
+fn down_leaves_nothing_in_a_target_whose_network_container_has_died() {
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::run(&SERVICES), lan.host_port());
+    let name = target.network_container();
+    let deaths = [
+        &["docker", "kill", &*name][..],
+        &["docker", "rm", "--force", &name],
+        &["docker", "pause", &target.name],
+    ];
+    for death in deaths {
+        up(&target, &interface, &FORWARDS);
+        assert_ne!(target.traces(), [""; 0]);
+        run(death);
+        landfall(&["down", &target.name]).done();
+        assert_eq!(target.traces(), [""; 0], "after {death:?}");
+    }
+    run(&["docker", "unpause", &target.name]);
+    // The other way round, there is nothing to leave it in
+    up(&target, &interface, &FORWARDS);
+    run(&["docker", "rm", "--force", &target.name]);
+    landfall(&["down", &target.name]).done();
+    assert!(!target.is_exposed());
+}
+
+#[test]
+fn what_is_too_large_for_a_link_on_the_way_finds_out() {
+    // Given an uplink of 1400 bytes, and beyond the router a link of 1300
+    let mut lan = Lan::with_dnsmasq(&[
+        "--dhcp-range=10.99.0.100,10.99.0.200,2m",
+        "--no-ping",
+        "--dhcp-authoritative",
+        "--dhcp-option=26,1400",
+    ]);
+    let (target, interface) = (Target::run(&SERVICES), lan.host_port());
+    let (near, far) = (lan.client(), lan.routed_client());
+    lan.router.ip("link set wan0 mtu 1300");
+    for path in ["wire", "bridge"] {
+        let address = up(&target, &interface, &["-p", "80", "--accept-mtu", "--path", path]);
+        // When the target sends more than fits into one packet
+        for (client, who) in [(&near, "on the LAN"), (&far, "beyond the router")] {
+            let mut stream = connect(client, SocketAddrV4::new(address, 80)).expect("an answer");
+            stream.write_all(b"GET /300000 HTTP/1.1\r\n\r\n").expect("it reads");
+            let mut page = vec![0; 300_000];
+            // Then all of it arrives
+            stream.read_exact(&mut page).unwrap_or_else(|error| panic!("{path}, {who}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn a_wire_takes_no_addresses_that_the_target_has() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
+    target.inside(&["ip", "addr", "add", "169.254.192.1/30", "dev", "lo"]);
+    let address = up(&target, &interface, &FORWARDS);
+    assert_eq!(seen(&client, address), CLIENT);
+    assert!(target.traces().iter().any(|line| line.contains("169.254.192.5/30")), "{:?}", target.traces());
+    let wire = target.traces();
+    assert_eq!((up(&target, &interface, &FORWARDS), target.traces()), (address, wire));
+    // And where none are left, a bridge needs none
+    target.inside(&["ip", "addr", "add", "169.254.7.7/16", "dev", "lo"]);
+    landfall(&["down", &target.name]).done();
+    let said = landfall(&["up", &target.name, &interface]).failed(1);
+    assert!(said.contains("169.254.192.0/18") && said.contains("--path bridge"), "{said}");
+    up(&target, &interface, &[&FORWARDS[..], &["--path", "bridge"]].concat());
+}
+
+#[test]
+fn the_host_and_its_containers_reach_the_address_if_they_are_let() {
+    // Given a host with an address on the LAN, and a target that also leads its neighbours to the host
+    let mut lan = Lan::new();
+    let interface = lan.host_port();
+    let said = landfall(&["up", "nobody", &interface, "--host-access"]).failed(1);
+    assert!(said.contains("no IPv4 address") && said.contains("--host-access"), "{said}");
+    // It has no route of its own to the LAN: other tests have theirs, with the same addresses.
+    run(&["ip", "addr", "add", "10.99.0.4/24", "dev", &interface, "noprefixroute"]);
+    let (target, neighbour, client) = (Target::run(&SERVICES), Target::run(&[IDLE]), lan.client());
+    let address = up(&target, &interface, &[&FORWARDS[..], &["--host-access"]].concat());
+    // Then the host, the target itself and its neighbours reach it, and the LAN still does
+    let page = |from: &str| {
+        let url = format!("http://{address}/");
+        run(&["nsenter", from, "curl", "--silent", "--show-error", "--max-time", "5", &url])
+    };
+    let inside = |name: &str| format!("--net=/proc/{}/ns/net", inspect(name, "{{.State.Pid}}"));
+    for from in ["--net=/proc/self/ns/net", &inside(&target.name), &inside(&neighbour.name)] {
+        assert_eq!(seen_in(&page(from)), "10.99.0.4", "from {from}");
+    }
+    assert_eq!(seen(&client, address), CLIENT);
+    // Nobody but the parent answers for the host's own address
+    let mac = |of: &str| {
+        let shown = run(&["ip", "-o", "link", "show", of]);
+        let (_, mac) = shown.split_once("link/ether ").expect("it has one");
+        mac.split(' ').next().expect("a word").to_owned()
+    };
+    drop(client.command("ping").args(["-q", "-c", "1", "-W", "1", "10.99.0.4"]).output());
+    assert!(client.ip("neigh show 10.99.0.4").contains(&mac(&interface)));
+    let companion = || {
+        let links = run(&["ip", "-o", "link"]);
+        let line =
+            links.lines().find(|line| line.contains(": lh") && line.contains(&format!("@{interface}:")));
+        line.map(str::to_owned)
+    };
+    assert!(companion().expect("it is there").contains("NOARP"));
+    // Its MAC address is one that was set, which udev leaves alone
+    let kind = format!(
+        "mount -t sysfs sysfs /sys
+         cat $(grep -l . /sys/class/net/lh*/lower_{interface}/ifindex | sed 's|lower_.*|addr_assign_type|')"
+    );
+    assert_eq!(run(&["unshare", "--mount", "sh", "-c", &kind]).trim(), "3");
+    // The next `up` follows the host to another address
+    run(&["ip", "addr", "del", "10.99.0.4/24", "dev", &interface]);
+    run(&["ip", "addr", "add", "10.99.0.5/24", "dev", &interface, "noprefixroute"]);
+    let with = [&FORWARDS[..], &["--host-access"]].concat();
+    up(&target, &interface, &with);
+    assert_eq!(seen_in(&page("--net=/proc/self/ns/net")), "10.99.0.5");
+    assert!(!run(&["ip", "-4", "-o", "addr"]).contains("10.99.0.4/"));
+    // And without it all is as before
+    up(&target, &interface, &FORWARDS);
+    assert_eq!(companion(), None);
+    up(&target, &interface, &with);
+    landfall(&["down", &target.name]).done();
+    assert_eq!(companion(), None);
+}

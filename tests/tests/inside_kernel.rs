@@ -1,0 +1,84 @@
+//! What a stock kernel can do and the kernels of build machines often cannot. Runs inside a virtual machine: `make vm`.
+
+use std::net::SocketAddrV4;
+
+use landfall_tests::{
+    client::fetch,
+    docker::Target,
+    lan::Lan,
+    landfall::{in_vain, landfall},
+    netns::Netns,
+    run::{output, run, unique},
+};
+
+/// The options of a dnsmasq on another interface than the LAN's own.
+fn dnsmasq(lan: &mut Lan, interface: &str, range: &str) {
+    let leases = format!("--dhcp-leasefile={}", lan.file("leases").display());
+    let (on, range) = (format!("--interface={interface}"), format!("--dhcp-range={range}"));
+    let fixed = ["--keep-in-foreground", "--port=0", "--bind-interfaces", "--except-interface=lo"];
+    let more = ["--conf-file=/dev/null", "--user=root", "--pid-file=", "--no-ping", "--dhcp-authoritative"];
+    lan.serve("dnsmasq", &[&fixed[..], &more, &[&leases, &on, &range]].concat());
+}
+
+#[test]
+fn a_vlan_can_be_the_parent() {
+    // Given a LAN whose DHCP server is on VLAN 7 alone
+    let mut lan = Lan::without_server();
+    lan.router.ip("link add link br0 name br0.7 type vlan id 7");
+    lan.router.ip("addr add 10.97.0.1/24 dev br0.7");
+    lan.router.ip("link set br0.7 up");
+    dnsmasq(&mut lan, "br0.7", "10.97.0.100,10.97.0.200,2m");
+    let (target, trunk) = (Target::web(), lan.host_port());
+    let tagged = format!("v{}", unique());
+    run(&["ip", "link", "add", "link", &trunk, "name", &tagged, "type", "vlan", "id", "7"]);
+    run(&["ip", "link", "set", &tagged, "up"]);
+    // When a target is exposed there
+    let address = landfall(&["up", "-q", &target.name, &tagged]).done();
+    // Then its address is of that VLAN, and answers there
+    let address = SocketAddrV4::new(address.trim().parse().expect("an address"), 80);
+    assert_eq!(address.ip().octets()[..3], [10, 97, 0]);
+    let client = lan.client();
+    client.ip("link add link eth0 name eth0.7 type vlan id 7");
+    client.ip("addr add 10.97.0.10/24 dev eth0.7");
+    client.ip("link set eth0.7 up");
+    assert!(fetch(&client, address).expect("an answer").contains("hello from"));
+    // And without a tag nobody answers
+    let said = landfall(&["up", &Target::web().name, &trunk, "--wait", &in_vain()]).failed(3);
+    assert!(said.contains("no OFFER"), "{said}");
+}
+
+#[test]
+fn addresses_come_over_a_bad_wire() {
+    // Given a wire that loses, delays, repeats and reorders, in both directions
+    let mut lan = Lan::new();
+    let interface = lan.host_port();
+    let bad = ["netem", "loss", "20%", "delay", "40ms", "20ms", "reorder", "25%", "duplicate", "20%"];
+    run(&[&["tc", "qdisc", "add", "dev", &interface, "root"], &bad[..]].concat());
+    lan.router.run(&[&["tc", "qdisc", "add", "dev", "br0", "root"], &bad[..]].concat());
+    // Then several targets get an address each, and keep it
+    let targets = [Target::web(), Target::web(), Target::web()];
+    let up = |target: &Target| landfall(&["up", "-q", &target.name, &interface]).done();
+    let addresses: Vec<String> = targets.iter().map(up).collect();
+    let again: Vec<String> = targets.iter().map(up).collect();
+    assert_eq!(addresses, again);
+    let mut different = addresses.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), targets.len(), "{addresses:?}");
+}
+
+#[test]
+fn the_kernel_has_what_uplinks_and_paths_may_need() {
+    let namespace = Netns::new();
+    namespace.ip("link add wire0 type veth peer name wire1");
+    namespace.ip("link set wire0 up");
+    namespace.ip("link set wire1 up");
+    namespace.ip("link add link wire0 name ip0 type ipvlan mode l2");
+    namespace.ip("link add link wire1 name vlan0 type vlan id 9");
+    namespace.run(&["nft", "add table inet t"]);
+    namespace
+        .run(&["nft", "add flowtable inet t f { hook ingress priority 0; devices = { wire0, wire1 }; }"]);
+    namespace.run(&["nft", "add chain inet t c { type filter hook forward priority 0; }"]);
+    namespace.run(&["nft", "add rule inet t c ip protocol tcp flow add @f"]);
+    assert!(output(&["modprobe", "ip_vs"]).status.success(), "no ip_vs");
+}
