@@ -40,6 +40,7 @@ CARGO_STATIC = RUSTFLAGS='$(STATIC_FLAGS)' cargo build --quiet --locked --releas
 TEST_ENV = LANDFALL=$(CURDIR)/target/dist/landfall \
 	LANDFALL_AGENT=$(CURDIR)/target/dist/landfall-agent \
 	LANDFALL_IMAGES=$(CURDIR)/$(RELEASE)/landfall-images \
+	LANDFALL_NFT=$(CURDIR)/target/image/nft \
 	LANDFALL_WEB=$(CURDIR)/$(RELEASE)/landfall-web \
 	LANDFALL_MISBEHAVE=$(CURDIR)/$(TEST_IMAGES)/misbehave \
 	LANDFALL_MOZIM=$(CURDIR)/target/release/landfall-mozim \
@@ -86,6 +87,8 @@ arm64: ## Build the agent for arm64 and fetch nft for it; then make push ARM64=1
 	@CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 		$(MAKE) cross TARGET=$(ARM64_TARGET) || { echo 'is its standard library there? rustup target add $(ARM64_TARGET)' >&2; exit 1; }
 	@images/debian-root arm64 target/arm64
+	@aarch64-linux-gnu-gcc $(NFT_FLAGS) -o target/arm64/root/usr/sbin/nft images/nft.c \
+		-L target/arm64/root/usr/lib/aarch64-linux-gnu -l:libnftables.so.1 -Wl,--allow-shlib-undefined
 
 .PHONY: cross
 cross:
@@ -94,15 +97,18 @@ cross:
 # Where the C library is the compiler's own; that for musl comes with Rust's standard library.
 LINKED = $(if $(filter %-gnu,$(TARGET)),--linked $$(cc -print-file-name=libc.a))
 
+NFT_FLAGS := -Os -s -Wall -Wextra -Werror -Wl,--build-id=none
+
 .PHONY: archive
 archive:
 	@echo "building the agent and its image for $(TARGET)"
 	@$(CARGO_STATIC) -p landfall-images
 	@$(CARGO_STATIC) -p landfall-agent
 	@mkdir -p target/image
+	@cc $(NFT_FLAGS) -o target/image/nft images/nft.c -l:libnftables.so.1
 	@cargo tree --quiet --locked -p landfall-agent --target $(TARGET) --edges normal,no-proc-macro --no-dedupe \
 		--prefix none --format '{p}|{l}' > target/image/landfall-agent.crates
-	@$(RELEASE)/landfall-images agent --agent $(RELEASE)/landfall-agent --version $(VERSION) --out $(ARCHIVE) \
+	@$(RELEASE)/landfall-images agent --agent $(RELEASE)/landfall-agent --nft target/image/nft --version $(VERSION) --out $(ARCHIVE) \
 		--crates target/image/landfall-agent.crates $(LINKED) \
 		--rust $$(rustc --version | cut -d' ' -f2) $(ORIGIN) $(if $(ARM64),--platform $(ARM64_AGENT) target/arm64/root)
 

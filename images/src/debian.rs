@@ -29,17 +29,14 @@ pub fn distribution() -> Result<Distribution> {
     }
 }
 
-/// The packages of `files`, each a path in the image and where it was packed from, with their paths in the image; none is
-/// the package of those that dpkg knows not.
+/// The packages of `files`, and which of them are of each; none is the package of those that dpkg knows not.
 ///
 /// # Errors
 /// When dpkg cannot be run, or a file is not there.
-pub fn packages(
-    files: impl IntoIterator<Item = (PathBuf, PathBuf)>,
-) -> Result<BTreeMap<Option<Package>, Vec<PathBuf>>> {
+pub fn packages(files: impl IntoIterator<Item = PathBuf>) -> Result<BTreeMap<Option<Package>, Vec<PathBuf>>> {
     let mut packages = BTreeMap::<_, Vec<_>>::new();
-    for (path, source) in files {
-        packages.entry(package(&source)?).or_default().push(path);
+    for file in files {
+        packages.entry(package(&file)?).or_default().push(file);
     }
     Ok(packages)
 }

@@ -66,9 +66,9 @@ struct AgentArgs {
     /// The version to tag and label it with
     #[arg(long)]
     version: String,
-    /// nft; found by itself when not given
+    /// nft, as `images/nft.c` makes it
     #[arg(long)]
-    nft: Option<PathBuf>,
+    nft: PathBuf,
     /// Another platform of the same image, for registries: its agent, and the folder that its nft and libraries are below
     #[arg(long, num_args = 2, value_names = ["AGENT", "ROOT"])]
     platform: Vec<PathBuf>,
@@ -103,11 +103,7 @@ fn main() -> Result<()> {
 
 /// Packs the agent image, and writes what registries and auditors want of it.
 fn make_agent(args: &AgentArgs, out: &Path) -> Result<(Image, Packed)> {
-    let nft = args
-        .nft
-        .clone()
-        .or_else(find_nft)
-        .context("find nft in PATH, /usr/sbin or /sbin: install nftables")?;
+    let nft = args.nft.canonicalize().with_context(|| format!("find {}", args.nft.display()))?;
     let (image, packed) = pack_agent(&args.agent, &args.version, Path::new("/"), &nft)?;
     let mut images = vec![image.clone()];
     for platform in args.platform.chunks(2) {
@@ -120,7 +116,7 @@ fn make_agent(args: &AgentArgs, out: &Path) -> Result<(Image, Packed)> {
     if let Some(crates) = &args.crates {
         let bill = beside(out, "spdx.json");
         if debian::is_here() {
-            let contents = contents(args, crates, &packed, sources(&image, &nft))?;
+            let contents = contents(args, crates, &packed, recipe::libraries(&image))?;
             write_file(&bill, serde_json::to_string_pretty(&sbom::document(&contents))?.as_bytes())?;
         } else {
             say("no bill of materials: there is no dpkg here to ask whose the files are")?;
@@ -135,7 +131,7 @@ fn contents<'a>(
     args: &'a AgentArgs,
     crates: &Path,
     packed: &'a Packed,
-    sources: impl Iterator<Item = (PathBuf, PathBuf)>,
+    libraries: impl Iterator<Item = PathBuf>,
 ) -> Result<Contents<'a>> {
     let linked = args.linked.iter().map(|file| {
         let name = file.file_name().unwrap_or_default().display().to_string();
@@ -149,21 +145,13 @@ fn contents<'a>(
         crates: sbom::crates(&String::from_utf8(read(crates)?)?)
             .with_context(|| format!("read {}", crates.display()))?,
         linked: linked.collect::<Result<_>>()?,
-        packages: debian::packages(sources)?,
+        packages: debian::packages(libraries)?,
         distribution: debian::distribution()?,
     };
     for name in contents.of_no_package() {
         say(&format!("bill of materials: dpkg knows no package of {name}, so nothing is asserted of it"))?;
     }
     Ok(contents)
-}
-
-/// The files beside the agent, each with where it was packed from: libraries are where they were, nft may have been anywhere.
-fn sources(image: &Image, nft: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
-    recipe::files_of_nft(image).map(move |path| {
-        let source = if path == Path::new(recipe::NFT) { nft.to_owned() } else { path.clone() };
-        (path, source)
-    })
 }
 
 /// Packs an agent with the nft at `nft` below `root`.
@@ -206,15 +194,6 @@ fn pack_test(path: &Path, request: TestImage) -> Result<(Image, Packed)> {
         .with_context(|| format!("put {} into an image", path.display()))?;
     let packed = image.pack().context("pack the test image")?;
     Ok((image, packed))
-}
-
-/// A user's PATH often lacks the directories that administration programs are in.
-fn find_nft() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .map(|directory| directory.join("nft"))
-        .find(|file| file.is_file())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -19,8 +19,7 @@ pub const NFT: &str = "/usr/sbin/nft";
 
 /// What the licences of the crates in the agent, and of Debian's packages of the files beside it, come to.
 pub const AGENT_IMAGE_LICENSES: &str = "(Apache-2.0 OR MIT) AND GPL-2.0-only AND GPL-2.0-or-later \
-    AND LGPL-2.1-or-later AND (LGPL-3.0-or-later OR GPL-2.0-or-later) AND MIT AND X11 \
-    AND BSD-2-Clause AND BSD-3-Clause AND ISC AND Unicode-3.0";
+    AND LGPL-2.1-or-later AND (LGPL-3.0-or-later OR GPL-2.0-or-later) AND MIT AND Unicode-3.0";
 
 /// Why an image is not made.
 #[derive(Debug, thiserror::Error)]
@@ -77,9 +76,10 @@ pub fn agent(agent: Vec<u8>, nft: Nft, version: &str) -> Result<Image, Error> {
     })
 }
 
-/// All that is in the agent image beside the agent.
-pub fn files_of_nft(image: &Image) -> impl Iterator<Item = PathBuf> {
-    image.files.keys().filter(|path| *path != Path::new(AGENT)).cloned()
+/// All that is in the agent image beside our own programs: the libraries, each where it was packed from.
+pub fn libraries(image: &Image) -> impl Iterator<Item = PathBuf> {
+    let own = [AGENT, NFT].map(Path::new);
+    image.files.keys().filter(move |path| !own.contains(&path.as_path())).cloned()
 }
 
 /// Where the source of an image is, and which of its revisions it was made from.

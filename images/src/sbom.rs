@@ -118,6 +118,17 @@ pub fn document(contents: &Contents<'_>) -> Value {
         is_of_registry: false,
     };
     let crates = contents.crates.iter().chain([&std]).map(of_crate);
+    let nft = json!({
+        "SPDXID": "SPDXRef-nft",
+        "name": "nft",
+        "versionInfo": contents.version,
+        "primaryPackagePurpose": "APPLICATION",
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseDeclared": "MIT OR Apache-2.0",
+        "supplier": "NOASSERTION",
+        "sourceInfo": "landfall's own, of images/nft.c; runs libnftables",
+    });
     let linked = contents.linked.iter().map(|(name, package)| match package {
         Some(package) => of_package(package, contents.distribution, LINKED),
         None => of_file(name, LINKED),
@@ -126,7 +137,7 @@ pub fn document(contents: &Contents<'_>) -> Value {
         Some(package) => vec![of_package(package, contents.distribution, &join(files))],
         None => files.iter().map(|file| of_file(&file.display().to_string(), "of no package")).collect(),
     });
-    let parts: Vec<Value> = crates.chain(linked).chain(packages).collect();
+    let parts: Vec<Value> = crates.chain([nft]).chain(linked).chain(packages).collect();
     let relationships = parts.iter().map(|part| relationship("SPDXRef-image", "CONTAINS", &part["SPDXID"]));
     let described = relationship("SPDXRef-DOCUMENT", "DESCRIBES", &image["SPDXID"]);
     let relationships: Vec<Value> = iter::once(described).chain(relationships).collect();
@@ -262,8 +273,8 @@ mod tests {
 
         let packages = document["packages"].as_array().unwrap();
         let relationships = document["relationships"].as_array().unwrap();
-        assert_eq!((packages.len(), relationships.len()), (6, 6));
-        let libc = &packages[5];
+        assert_eq!((packages.len(), relationships.len()), (7, 7));
+        let libc = &packages[6];
         assert_eq!(libc["SPDXID"], "SPDXRef-deb-libc6-2.36-9-deb12u14");
         assert_eq!(libc["sourceInfo"], "/lib/libc.so.6");
         let locator = &libc["externalRefs"][0]["referenceLocator"];
@@ -272,18 +283,19 @@ mod tests {
 
     #[test]
     fn what_is_of_no_package_is_named_and_nothing_is_said_of_it() {
-        let packages = BTreeMap::from([(None, vec!["/usr/sbin/nft".into(), "/lib/libmnl.so.0".into()])]);
+        let packages =
+            BTreeMap::from([(None, vec!["/lib/libjansson.so.4".into(), "/lib/libmnl.so.0".into()])]);
         let linked = vec![("libc.a".to_owned(), None)];
 
         let document = document(&Contents { linked, packages, ..contents() });
 
-        let parts = &document["packages"].as_array().unwrap()[5..];
+        let parts = &document["packages"].as_array().unwrap()[6..];
         let names: Vec<_> = parts.iter().map(|part| (&part["name"], &part["SPDXID"])).collect();
         assert_eq!(
             names,
             [
                 (&json!("libc.a"), &json!("SPDXRef-file-libc.a")),
-                (&json!("/usr/sbin/nft"), &json!("SPDXRef-file--usr-sbin-nft")),
+                (&json!("/lib/libjansson.so.4"), &json!("SPDXRef-file--lib-libjansson.so.4")),
                 (&json!("/lib/libmnl.so.0"), &json!("SPDXRef-file--lib-libmnl.so.0")),
             ]
         );

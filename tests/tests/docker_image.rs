@@ -24,8 +24,9 @@ fn pack(arguments: &[&str], archive: &Path) -> String {
 #[test]
 fn two_packings_are_one_image_of_at_most_eight_mebibytes() {
     let directory = tempfile::tempdir().expect("a directory");
-    let agent = path("LANDFALL_AGENT");
-    let arguments = ["agent", "--agent", agent.to_str().expect("a plain path"), "--version", "9.9.9"];
+    let (agent, nft) = (path("LANDFALL_AGENT"), path("LANDFALL_NFT"));
+    let [agent, nft] = [&agent, &nft].map(|path| path.to_str().expect("a plain path"));
+    let arguments = ["agent", "--agent", agent, "--nft", nft, "--version", "9.9.9"];
     let [first, second] = ["first.tar.gz", "second.tar.gz"].map(|name| directory.path().join(name));
     assert_eq!(pack(&arguments, &first), pack(&arguments, &second));
     assert_eq!(fs::read(&first).expect("a file"), fs::read(&second).expect("a file"));
