@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use landfall_api::MacAddr;
+use landfall_api::{MacAddr, Rate, Source};
 
 use crate::{
     dhcp_args::DhcpArgs,
@@ -10,7 +10,7 @@ use crate::{
     lab::LabCommand,
     path,
     patience::Wait,
-    ports::{self, Publish},
+    ports::{self, Access, Publish},
 };
 
 const EXIT_CODES: &str = "Exit codes:
@@ -54,6 +54,8 @@ pub enum Command {
     Down(DownArgs),
     /// List the containers that have an address
     Ls(LsArgs),
+    /// Show what has passed each forward
+    Stats(StatsArgs),
     /// Show everything about a container's address, as JSON
     Inspect(InspectArgs),
     /// Show what the agent of a container's address has to say
@@ -80,9 +82,15 @@ pub struct UpArgs {
         short,
         long = "publish",
         value_name = "PORT",
-        help = "A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp]; repeatable [default: what the container exposes]"
+        help = "A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp][,from=NETWORK][,limit=RATE]; repeatable [default: what the container exposes]"
     )]
     publish: Vec<String>,
+    /// Who may connect, where a port does not say: an address or a network; repeatable
+    #[arg(long, value_name = "NETWORK")]
+    from: Vec<Source>,
+    /// How many connections may begin at each port, where it does not say: as in 10/second
+    #[arg(long, value_name = "RATE")]
+    limit: Option<Rate>,
     /// How packets get to the container
     #[arg(long, value_enum, default_value_t)]
     pub path: path::Kind,
@@ -117,6 +125,11 @@ impl UpArgs {
     pub fn publish(&self) -> Result<Vec<Publish>, Error> {
         ports::typed(&self.publish)
     }
+
+    /// Who may begin connections where a port does not say.
+    pub fn access(&self) -> Access {
+        Access { from: self.from.clone(), limit: self.limit }
+    }
 }
 
 /// What to take away.
@@ -135,6 +148,20 @@ pub struct DownArgs {
 #[derive(Debug, Args)]
 pub struct LsArgs {
     /// How to print the list
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Whose forwards to count.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// The containers [default: all that have an address]
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// Go on, and show how much passes in a second
+    #[arg(short, long)]
+    pub watch: bool,
+    /// How to print the counters; with --watch, JSON is one line each time
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -2,6 +2,7 @@
 
 mod container;
 mod error;
+mod exec;
 mod host;
 mod raw;
 mod stdin;

@@ -6,6 +6,7 @@ pub mod agent_stream;
 pub mod cli;
 pub mod commands;
 pub mod conversation;
+pub mod counters;
 pub mod dhcp_args;
 pub mod diagnosis;
 pub mod docker;

@@ -2,17 +2,30 @@
 
 use std::{fmt, net::Ipv4Addr};
 
-use landfall_api::{Destination, Forward, ForwardError, PortRange, PortRangeError, Protocol, ProtocolError};
+use landfall_api::{
+    Destination, Forward, ForwardError, PortRange, PortRangeError, Protocol, ProtocolError, Rate, RateError,
+    Source, SourceError,
+};
 use thiserror::Error;
 
 use crate::error::Error;
 
 /// One `-p`, not yet led to an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
     protocol: Protocol,
     public: PortRange,
     private: Option<PortRange>,
+    access: Access,
+}
+
+/// Who may begin connections, and how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Everybody, if it is empty.
+    pub from: Vec<Source>,
+    /// As often as they like, if there is none.
+    pub limit: Option<Rate>,
 }
 
 /// What is wrong with a `-p`.
@@ -27,10 +40,24 @@ pub enum PortError {
     /// The two ends together.
     #[error(transparent)]
     Ends(#[from] ForwardError),
+    /// After `from=`.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// After `limit=`.
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    /// After a comma.
+    #[error(
+        "'{0}' says nothing about a port: from=NETWORK or limit=RATE, as in 22,from=10.0.0.0/8,limit=10/minute"
+    )]
+    Option(String),
+    /// There can be one limit only.
+    #[error("it has two limits; say one")]
+    TwoLimits,
 }
 
 impl Publish {
-    /// Reads `PUBLIC[:PRIVATE][/PROTOCOL]`.
+    /// Reads `PUBLIC[:PRIVATE][/PROTOCOL][,from=NETWORK...][,limit=RATE]`.
     ///
     /// # Errors
     /// What is wrong with it, with the argument.
@@ -38,11 +65,15 @@ impl Publish {
         read(argument).map_err(|source| Error::Port { argument: argument.escape_debug().to_string(), source })
     }
 
-    fn to(self, address: Ipv4Addr) -> Result<Forward, ForwardError> {
-        Forward::new(self.protocol, self.public, Destination { address, port: self.private })
+    /// Led to an address; what it does not say of who may begin connections, `others` say.
+    fn to(&self, address: Ipv4Addr, others: &Access) -> Result<Forward, ForwardError> {
+        let Access { from, limit } = &self.access;
+        let from = if from.is_empty() { &others.from } else { from };
+        let forward = Forward::new(self.protocol, self.public, Destination { address, port: self.private })?;
+        Ok(forward.with_access(from.clone(), limit.or(others.limit)))
     }
 
-    fn overlaps(self, other: Self) -> bool {
+    fn overlaps(&self, other: &Self) -> bool {
         self.protocol == other.protocol && self.public.overlaps(other.public)
     }
 }
@@ -63,7 +94,7 @@ impl fmt::Display for Publish {
 pub fn typed(arguments: &[String]) -> Result<Vec<Publish>, Error> {
     let typed = arguments.iter().map(|argument| Publish::parse(argument)).collect::<Result<Vec<_>, _>>()?;
     for (i, later) in typed.iter().enumerate() {
-        if let Some(earlier) = typed[..i].iter().find(|earlier| earlier.overlaps(*later)) {
+        if let Some(earlier) = typed[..i].iter().find(|earlier| earlier.overlaps(later)) {
             return Err(Error::Overlap { earlier: earlier.to_string(), later: later.to_string() });
         }
     }
@@ -71,20 +102,37 @@ pub fn typed(arguments: &[String]) -> Result<Vec<Publish>, Error> {
 }
 
 fn read(argument: &str) -> Result<Publish, PortError> {
-    let (ports, protocol) = match argument.rsplit_once('/') {
+    let mut words = argument.split(',');
+    let first = words.next().unwrap_or_default();
+    let (ports, protocol) = match first.rsplit_once('/') {
         Some((ports, protocol)) => (ports, protocol.to_ascii_lowercase().parse()?),
-        None => (argument, Protocol::Tcp),
+        None => (first, Protocol::Tcp),
     };
     let (public, private) = match ports.split_once(':') {
         Some((public, private)) => (public, Some(private.parse()?)),
         None => (ports, None),
     };
-    let publish = Publish { protocol, public: public.parse()?, private };
-    publish.to(Ipv4Addr::UNSPECIFIED)?;
+    let publish = Publish { protocol, public: public.parse()?, private, access: access(words)? };
+    publish.to(Ipv4Addr::UNSPECIFIED, &Access::default())?;
     Ok(publish)
 }
 
-/// The forwards to `target` at `address`: those typed, or else one for each of the ports that its image exposes.
+/// Reads what comes after the commas.
+fn access<'a>(words: impl Iterator<Item = &'a str>) -> Result<Access, PortError> {
+    let mut access = Access::default();
+    for word in words {
+        match word.split_once('=') {
+            Some(("from", source)) => access.from.push(source.parse()?),
+            Some(("limit", _)) if access.limit.is_some() => return Err(PortError::TwoLimits),
+            Some(("limit", rate)) => access.limit = Some(rate.parse()?),
+            _ => return Err(PortError::Option(word.escape_debug().to_string())),
+        }
+    }
+    Ok(access)
+}
+
+/// The forwards to `target` at `address`: those typed, or else one for each of the ports that its image exposes. Where a port
+/// does not say who may begin connections, `access` does.
 ///
 /// # Errors
 /// If there is nothing to forward.
@@ -93,6 +141,7 @@ pub fn forwards(
     typed: &[Publish],
     exposed: &[String],
     address: Ipv4Addr,
+    access: &Access,
 ) -> Result<Vec<Forward>, Error> {
     let mut publish = typed.to_vec();
     if publish.is_empty() {
@@ -103,7 +152,7 @@ pub fn forwards(
     if publish.is_empty() {
         return Err(Error::NoPorts(target.to_owned()));
     }
-    let to = |publish: Publish| publish.to(address).expect("its ends fit since it was read");
+    let to = |publish: Publish| publish.to(address, access).expect("its ends fit since it was read");
     Ok(publish.into_iter().map(to).collect())
 }
 
@@ -115,9 +164,30 @@ mod tests {
         let arguments: Vec<String> = typed.iter().map(ToString::to_string).collect();
         let typed = super::typed(&arguments);
         let exposed: Vec<String> = exposed.iter().map(ToString::to_string).collect();
-        let forwards =
-            typed.and_then(|typed| forwards("web", &typed, &exposed, Ipv4Addr::new(172, 17, 0, 2)));
+        let forwards = typed.and_then(|typed| {
+            forwards("web", &typed, &exposed, Ipv4Addr::new(172, 17, 0, 2), &Access::default())
+        });
         forwards.map(|all| all.iter().map(ToString::to_string).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_port_says_who_may_begin_connections_or_all_ports_together_do() {
+        let typed = ["22,from=10.0.0.0/8,from=192.168.1.5", "80/tcp,limit=30/minute", "53/udp"];
+        let typed = super::typed(&typed.map(String::from)).expect("ports");
+        let all = Access { from: vec!["192.168.0.0/16".parse().expect("a source")], limit: None };
+        let forwards = forwards("web", &typed, &[], Ipv4Addr::LOCALHOST, &all).expect("forwards");
+        let said = forwards.iter().map(|forward| {
+            let from: Vec<String> = forward.sources().iter().map(ToString::to_string).collect();
+            (from.join(" "), forward.limit().map(|rate| rate.to_string()))
+        });
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            [
+                ("10.0.0.0/8 192.168.1.5".to_owned(), None),
+                ("192.168.0.0/16".to_owned(), Some("30/minute".to_owned())),
+                ("192.168.0.0/16".to_owned(), None),
+            ]
+        );
     }
 
     #[test]
@@ -162,6 +232,22 @@ mod tests {
             (
                 "80:",
                 "cannot publish '80:': '' is no port: a number from 1 to 65535, or a range like 8000-8100",
+            ),
+            (
+                "22,from=10.0.0.1/8",
+                "cannot publish '22,from=10.0.0.1/8': 10.0.0.1/8 is an address within a network: write 10.0.0.1 or 10.0.0.0/8",
+            ),
+            (
+                "22,limit=often",
+                "cannot publish '22,limit=often': 'often' is no rate: a number from 1 to 1000000 per second, minute, hour or day, as in 10/second",
+            ),
+            (
+                "22,limit=1/day,limit=2/day",
+                "cannot publish '22,limit=1/day,limit=2/day': it has two limits; say one",
+            ),
+            (
+                "22,form=10.0.0.0/8",
+                "cannot publish '22,form=10.0.0.0/8': 'form=10.0.0.0/8' says nothing about a port: from=NETWORK or limit=RATE, as in 22,from=10.0.0.0/8,limit=10/minute",
             ),
             (
                 "80-82:80-81",

@@ -7,6 +7,7 @@ use landfall_api::{Forward, Spec};
 use serde::Serialize;
 
 use crate::{
+    counters::{Counters, Table},
     docker::Container,
     network_container,
     state::{AgentState, Held, Phase},
@@ -30,7 +31,18 @@ pub struct View {
     /// The lease.
     pub lease: Option<LeaseView>,
     /// What is forwarded.
-    pub forwards: Vec<Forward>,
+    pub forwards: Vec<ForwardView>,
+}
+
+/// A forward, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForwardView {
+    /// As it is in the spec.
+    #[serde(flatten)]
+    pub forward: Forward,
+    /// What has passed it; none if nobody asked, or it is not known.
+    #[serde(flatten)]
+    pub counters: Option<Counters>,
 }
 
 /// How an exposed target is.
@@ -78,6 +90,7 @@ pub enum Target {
 impl View {
     /// The view of a network container, from its labels, its agent's reports and its target, at the time `now`.
     pub fn new(container: &Container, agent: &AgentState, target: Target, now: Timestamp) -> Self {
+        let forwards = agent.forward.clone().unwrap_or_else(|| labelled_forwards(container));
         let held = agent.lease.as_ref().filter(|_| container.is_running());
         Self {
             target: network_container::target(container).unwrap_or_default().to_owned(),
@@ -87,7 +100,14 @@ impl View {
             address: agent.address().filter(|_| container.is_running()),
             state: state(container, agent.phase, target),
             lease: held.map(|held| lease(held, now)),
-            forwards: agent.forward.clone().unwrap_or_else(|| labelled_forwards(container)),
+            forwards: forwards.into_iter().map(|forward| ForwardView { forward, counters: None }).collect(),
+        }
+    }
+
+    /// With what has passed each forward.
+    pub fn count(&mut self, table: &Table) {
+        for view in &mut self.forwards {
+            view.counters = table.of(&view.forward);
         }
     }
 }

@@ -5,7 +5,10 @@ use std::{borrow::Cow, fmt, net::Ipv4Addr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-use crate::port::{PortRange, Protocol};
+use crate::{
+    access::{Rate, Source},
+    port::{PortRange, Protocol},
+};
 
 /// Where a forward leads: an address, and the ports there if they are not the public ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +52,7 @@ impl<'de> Deserialize<'de> for Destination {
 }
 
 /// One forward: what arrives at the public port goes to the destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RawForward")]
 pub struct Forward {
     protocol: Protocol,
@@ -57,6 +60,10 @@ pub struct Forward {
     to: Destination,
     #[serde(skip_serializing_if = "Clone::clone")]
     masquerade: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    from: Vec<Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<Rate>,
 }
 
 /// Why two ends do not make a forward.
@@ -70,10 +77,13 @@ pub enum ForwardError {
         /// The target's ports.
         private: PortRange,
     },
+    /// A list of sources with nothing on it.
+    #[error("an empty list of sources lets nobody in; leave `from` out to let in everybody")]
+    Nobody,
 }
 
 impl Forward {
-    /// A forward of `port` to `to`, with masquerade. Private ports that equal the public ones are left out of the destination.
+    /// A forward of `port` to `to`, with masquerade, from everywhere. Private ports that equal the public ones are left out of the destination.
     ///
     /// # Errors
     /// If the destination names more ports than the public range has, or fewer.
@@ -84,7 +94,7 @@ impl Forward {
             }
             private => {
                 let to = Destination { port: private.filter(|private| *private != port), ..to };
-                Ok(Self { protocol, port, to, masquerade: true })
+                Ok(Self { protocol, port, to, masquerade: true, from: Vec::new(), limit: None })
             }
         }
     }
@@ -103,6 +113,22 @@ impl Forward {
     #[must_use]
     pub fn with_masquerade(self, masquerade: bool) -> Self {
         Self { masquerade, ..self }
+    }
+
+    /// The same forward, for connections from these sources, no more often than that. An empty list is everybody.
+    #[must_use]
+    pub fn with_access(self, from: Vec<Source>, limit: Option<Rate>) -> Self {
+        Self { from, limit, ..self }
+    }
+
+    /// Where connections may come from; everywhere if it is empty.
+    pub fn sources(&self) -> &[Source] {
+        &self.from
+    }
+
+    /// How often one may begin, all sources together.
+    pub fn limit(&self) -> Option<Rate> {
+        self.limit
     }
 
     /// Whether the target sees the agent's address instead of its clients'. Where it does not, its answers must find
@@ -141,6 +167,8 @@ struct RawForward {
     to: Destination,
     #[serde(default = "yes")]
     masquerade: bool,
+    from: Option<Vec<Source>>,
+    limit: Option<Rate>,
 }
 
 fn yes() -> bool {
@@ -151,7 +179,11 @@ impl TryFrom<RawForward> for Forward {
     type Error = ForwardError;
 
     fn try_from(raw: RawForward) -> Result<Self, ForwardError> {
-        Ok(Self::new(raw.protocol, raw.port, raw.to)?.with_masquerade(raw.masquerade))
+        if raw.from.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ForwardError::Nobody);
+        }
+        let forward = Self::new(raw.protocol, raw.port, raw.to)?.with_masquerade(raw.masquerade);
+        Ok(forward.with_access(raw.from.unwrap_or_default(), raw.limit))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Types and parsing only; neither side's behaviour, and no I/O.
 
+mod access;
 mod dhcp;
 mod forward;
 mod mac;
@@ -10,6 +11,7 @@ mod port;
 mod report;
 mod spec;
 
+pub use access::{Rate, RateError, Source, SourceError, Unit};
 pub use dhcp::{
     Broadcast, ClientId, ConflictDetection, Dhcp, DhcpError, DnsUpdate, Fqdn, Mtu, NoServer, Octets,
     OptionCode, Server,

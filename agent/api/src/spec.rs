@@ -95,7 +95,7 @@ impl Spec {
         forward: Vec<Forward>,
     ) -> Result<Self, (Forward, Forward)> {
         match first_overlap(&forward) {
-            Some((later, earlier)) => Err((forward[later], forward[earlier])),
+            Some((later, earlier)) => Err((forward[later].clone(), forward[earlier].clone())),
             None => Ok(Self { interface, address, forward }),
         }
     }
@@ -120,8 +120,8 @@ impl Spec {
         let forward: Vec<Forward> = document.forward.into_iter().map(|forward| forward.value).collect();
         match first_overlap(&forward) {
             Some((later, earlier)) => Err(SpecError::Overlap {
-                later: Box::new(forward[later]),
-                earlier: Box::new(forward[earlier]),
+                later: Box::new(forward[later].clone()),
+                earlier: Box::new(forward[earlier].clone()),
                 line: places[later].line(),
                 column: places[later].column(),
             }),

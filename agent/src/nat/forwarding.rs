@@ -9,6 +9,7 @@ use nftables::{
     types::NfFamily,
 };
 
+use super::access::{beginnings, sources};
 use super::ports::{Lookup, Ports, merge};
 use super::terms::{
     TABLE, accept, ct, destination_type, dnat, field, has, is, is_not, lookup, masquerade, meta, rule, text,
@@ -18,7 +19,7 @@ use super::terms::{
 ///
 /// A kept port is found in `PROTOCOL_address`, a changed one in `PROTOCOL_remap_address` and `PROTOCOL_remap_port`: two
 /// maps, because nft 1.0.6 crashes on a JSON map to an address and a port. `PROTOCOL_forward` lets the packets of each
-/// forward through, and counts them: those of both directions. Where only some forwards of the protocol masquerade, their
+/// forward through, and counts them: those of both directions; `access` is asked before and after. Where only some forwards of the protocol masquerade, their
 /// public ports are in `PROTOCOL_masquerade`.
 pub(super) fn forwarding(
     uplink: &Expression<'static>,
@@ -35,7 +36,10 @@ pub(super) fn forwarding(
         objects.extend(change_ports(uplink, protocol, &remapped));
     }
     if !objects.is_empty() {
-        objects.extend(let_through(protocol, forward.clone().map(|forward| forward.port().into()).collect()));
+        let all: Vec<_> = forward.clone().collect();
+        objects.extend(sources(protocol, &all));
+        objects.extend(let_through(protocol, all.iter().map(|forward| forward.port().into()).collect()));
+        objects.extend(beginnings(uplink, protocol, &all));
     }
     let (hidden, seen): (Vec<_>, Vec<_>) = forward.partition(|forward| forward.masquerade());
     if !hidden.is_empty() {
@@ -159,14 +163,16 @@ pub(super) fn map(
 
 pub(super) fn set(name: String, elements: Vec<Ports>) -> NfListObject<'static> {
     let lookup = Lookup::of(elements.iter().copied());
-    NfListObject::Set(Box::new(Set {
-        family: NfFamily::INet,
-        table: TABLE.into(),
-        name: name.into(),
-        set_type: SetTypeValue::Single(SetType::InetService),
-        flags: lookup.flags(),
-        size: lookup.size(),
-        elem: Some(elements.into_iter().map(Expression::from).collect()),
-        ..Set::default()
-    }))
+    let elem = Some(elements.into_iter().map(Expression::from).collect());
+    set_of(Set { name: name.into(), flags: lookup.flags(), size: lookup.size(), elem, ..Set::default() })
+}
+
+/// A set that rules put ports into.
+pub(super) fn empty_set(name: String) -> NfListObject<'static> {
+    set_of(Set { name: name.into(), size: Some(u16::MAX.into()), ..Set::default() })
+}
+
+fn set_of(set: Set<'static>) -> NfListObject<'static> {
+    let set_type = SetTypeValue::Single(SetType::InetService);
+    NfListObject::Set(Box::new(Set { family: NfFamily::INet, table: TABLE.into(), set_type, ..set }))
 }

@@ -1,7 +1,8 @@
 //! Network address translation: forwards become one nftables table, replaced in one transaction.
 //!
-//! `ruleset`, `forwarding` and `outgoing` decide, `nft` acts; `ports`, `terms` and `json` are the language between them.
+//! `ruleset`, `forwarding`, `access` and `outgoing` decide, `nft` acts; `ports`, `terms` and `json` are the language between them.
 
+mod access;
 mod forwarding;
 mod json;
 mod nft;

@@ -16,6 +16,13 @@ fn forward(protocol: Protocol, port: &str, address: &str, private: Option<&str>)
     Forward::new(protocol, range(port), to).expect("as many private ports as public ones")
 }
 
+/// A forward of a TCP port for some.
+fn from(port: &str, sources: &[&str], limit: Option<&str>) -> Forward {
+    let sources = sources.iter().map(|source| source.parse().expect("a source"));
+    let limit = limit.map(|rate| rate.parse().expect("a rate"));
+    forward(Protocol::Tcp, port, "172.17.0.2", None).with_access(sources.collect(), limit)
+}
+
 fn rules(forward: &[Forward]) -> Value {
     to_json(&ruleset(&"lan0".parse().expect("a name"), forward))
 }
@@ -72,6 +79,7 @@ fn masquerades(rules: &Value, protocol: Protocol, port: u16) -> bool {
     let is_its = |rule: &&Value| {
         let text = rule.to_string();
         rule["chain"] == "postrouting"
+            && text.contains(r#"{"masquerade":"#)
             && text.contains(r#""op":"!=""#)
             && text.contains(&format!(r#""right":"{protocol}""#))
     };
@@ -95,6 +103,10 @@ fn nft_reads_what_it_always_read() {
         forward(Protocol::Udp, "54", "169.254.192.1", None).with_masquerade(false),
         forward(Protocol::Udp, "1055", "169.254.192.1", Some("55")).with_masquerade(false),
         forward(Protocol::Sctp, "3868", "172.17.0.2", None),
+        from("22", &["10.0.0.0/8", "10.1.0.0/16", "192.168.1.5"], Some("10/minute")),
+        from("2200-2299", &["10.0.0.0/8", "192.168.1.5"], None),
+        from("23", &["10.0.0.0/8"], None),
+        from("24", &["0.0.0.0/0", "10.0.0.0/8"], Some("1/day")),
     ];
     let rules = rules(&forward);
     let lines: Vec<String> =
@@ -107,6 +119,20 @@ fn nft_reads_what_it_always_read() {
 fn a_protocol_without_forwards_has_no_objects() {
     let rules = rules(&[forward(Protocol::Udp, "53", "172.17.0.2", None)]).to_string();
     assert!(rules.contains("udp_address") && !rules.contains("tcp_") && !rules.contains("sctp_"), "{rules}");
+}
+
+#[test]
+fn forwards_with_the_same_sources_share_a_rule() {
+    let rules = rules(&[
+        from("22", &["10.1.0.0/16", "10.0.0.0/8"], None),
+        from("23", &["192.168.1.5"], None),
+        from("24", &["10.0.0.0/9", "10.128.0.0/9"], None),
+        from("25", &["0.0.0.0/0"], None),
+    ]);
+    let ports = |set| object(&rules, "set", set).map(|set| set["elem"].to_string());
+    assert_eq!(ports("tcp_from0").as_deref(), Some("[22,24]"));
+    assert_eq!(ports("tcp_from1").as_deref(), Some("[23]"));
+    assert_eq!(ports("tcp_from2"), None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::print_json;
+use super::{ls::count, print_json};
 use crate::{
     docker::{Container, Docker},
     error::Error,
@@ -37,8 +37,11 @@ pub async fn inspect(name: &str, host: Option<&str>) -> Result<(), Error> {
     let container = find(&docker, name).await?;
     let agent = state(&docker, &container).await?;
     let target = reached(&docker, &container).await?;
+    let mut views = [View::new(&container, &agent, target, Timestamp::now())];
+    count(&docker, &mut views).await?;
+    let [view] = views;
     print_json(&Everything {
-        view: View::new(&container, &agent, target, Timestamp::now()),
+        view,
         id: &container.id,
         status: &container.status,
         exit_code: container.exit_code,

@@ -1,12 +1,13 @@
 //! `landfall ls`: what is exposed, and how it is.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, presets};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{inspect::reached, print, print_json};
 use crate::{
     cli::Format,
+    counters::{LIST, Table},
     docker::Docker,
     error::Error,
     network_container::{TARGET, state},
@@ -25,17 +26,39 @@ const HEADER: [&str; 8] =
 /// If Docker does not answer.
 pub async fn ls(format: Format, host: Option<&str>) -> Result<(), Error> {
     let docker = Docker::connect(host).await?;
-    let docker = &docker;
-    let views = stream::iter(docker.labelled(TARGET).await?).map(|name| view(docker, name));
-    let views: Vec<Option<View>> = views.buffered(AT_ONCE).try_collect().await?;
-    let views: Vec<View> = views.into_iter().flatten().collect();
+    let mut views = views(&docker).await?;
     match format {
-        Format::Json => print_json(&views),
+        Format::Json => {
+            count(&docker, &mut views).await?;
+            print_json(&views)
+        }
         Format::Text if views.is_empty() => {
             print("no container has an address; give one to it: landfall up CONTAINER INTERFACE\n")
         }
-        Format::Text => print(&table(&views)),
+        Format::Text => print(&table(HEADER, views.iter().map(row))),
     }
+}
+
+/// The views of all network containers.
+pub(super) async fn views(docker: &Docker) -> Result<Vec<View>, Error> {
+    let views = stream::iter(docker.labelled(TARGET).await?).map(|name| view(docker, name));
+    let views: Vec<Option<View>> = views.buffered(AT_ONCE).try_collect().await?;
+    Ok(views.into_iter().flatten().collect())
+}
+
+/// Finds out what has passed their forwards. Those of agents that have ended, or have no rules yet, stay unknown.
+pub(super) async fn count(docker: &Docker, views: &mut [View]) -> Result<(), Error> {
+    let counting = stream::iter(views).map(|view| async move {
+        if view.address.is_none() {
+            return Ok(());
+        }
+        if let Some(listed) = docker.output(&view.container, &LIST).await? {
+            let table = Table::read(&listed).map_err(|error| Error::Io("read nft's list", error.into()))?;
+            view.count(&table);
+        }
+        Ok::<(), Error>(())
+    });
+    counting.buffered(AT_ONCE).try_collect().await
 }
 
 /// The view of one network container, if it is still there.
@@ -47,21 +70,20 @@ async fn view(docker: &Docker, name: String) -> Result<Option<View>, Error> {
     Ok(Some(View::new(&container, &agent, target, Timestamp::now())))
 }
 
-fn table(views: &[View]) -> String {
-    let mut table = Table::new();
+/// A table without lines, as wide as it has to be.
+pub(super) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = comfy_table::Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(HEADER);
-    for view in views {
-        table.add_row(row(view));
-    }
+        .set_header(header);
+    table.add_rows(rows);
     table.trim_fmt() + "\n"
 }
 
 fn row(view: &View) -> [String; 8] {
     let lease = view.lease.map(|lease| lease.remaining.map_or("for ever".to_owned(), remaining));
-    let forwards: Vec<String> = view.forwards.iter().map(ToString::to_string).collect();
+    let forwards: Vec<String> = view.forwards.iter().map(|view| view.forward.to_string()).collect();
     [
         printable(&view.target),
         printable(&view.container),
@@ -79,6 +101,6 @@ fn remaining(seconds: i64) -> String {
 }
 
 /// A label may hold anything.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.escape_debug().to_string()
 }

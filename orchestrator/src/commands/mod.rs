@@ -4,10 +4,12 @@ pub mod down;
 pub mod inspect;
 pub mod logs;
 pub mod ls;
+pub mod stats;
 pub mod up;
 
 use std::{
     io::{self, Write as _},
+    ops::ControlFlow,
     process::ExitCode,
 };
 
@@ -32,6 +34,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => expose(&args, host).await?,
         Command::Down(args) => down::down(&args, host).await?,
         Command::Ls(args) => ls::ls(args.format, host).await?,
+        Command::Stats(args) => stats::stats(&args, host).await?,
         Command::Inspect(args) => inspect::inspect(&args.target, host).await?,
         Command::Logs(args) => logs::logs(&args, host).await?,
         Command::Lab(command) => return lab::run(command).await,
@@ -64,7 +67,7 @@ async fn expose(args: &UpArgs, host: Option<&str>) -> Result<(), Error> {
         _ if args.quiet => print(&format!("{}\n", address(&view))),
         Format::Json => print_json(&view),
         Format::Text => {
-            let forwards = view.forwards.iter().map(ToString::to_string);
+            let forwards = view.forwards.iter().map(|view| view.forward.to_string());
             let lines: Vec<String> = forwards.chain([format!("ip={}", address(&view))]).collect();
             print(&(lines.join("\n") + "\n"))
         }
@@ -77,10 +80,17 @@ fn address(view: &View) -> String {
 
 /// Writes a result to standard output.
 fn print(text: &str) -> Result<(), Error> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever read it has read enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Error::Io("write to standard output", error)),
+    print_on(text).map(drop)
+}
+
+/// Writes one of many results; breaks when whoever read them has read enough.
+fn print_on(text: &str) -> Result<ControlFlow<()>, Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        written => {
+            written.map(ControlFlow::Continue).map_err(|error| Error::Io("write to standard output", error))
+        }
     }
 }
 

@@ -92,16 +92,10 @@ impl Up<'_> {
         // Whoever had the lock may have taken its time.
         let target = target::wait_for(docker, &target.name, self.patience, self.progress).await?;
         let way = Way::find(args.path, &target).await?;
-        let forward = ports::forwards(&target.name, &self.publish, &target.exposed, way.address)?;
+        let forward =
+            ports::forwards(&target.name, &self.publish, &target.exposed, way.address, &args.access())?;
         let forward = way.mark(forward, &target);
-        for forward in forward.iter().filter(|forward| way.path == Path::Wire && forward.masquerade()) {
-            self.progress.note(&format!(
-                "warning: {}/{} is published by Docker, too, so {} does not see the addresses of its clients there",
-                forward.private(),
-                forward.protocol(),
-                target.name
-            ));
-        }
+        self.warn_of_hidden(&target, &way, &forward);
         let image = image::provide(docker, args.image.as_deref(), self.progress);
         let image = self.in_time("provide the agent image", image).await?;
         let identity = self.identity(&target, way.path.clone(), image)?;
@@ -145,6 +139,18 @@ impl Up<'_> {
             companion::remove(&view.container).await?;
         }
         allowed.map(|()| view)
+    }
+
+    /// Says which clients a wire does not show.
+    fn warn_of_hidden(&self, target: &Container, way: &Way, forward: &[Forward]) {
+        for forward in forward.iter().filter(|forward| way.path == Path::Wire && forward.masquerade()) {
+            self.progress.note(&format!(
+                "warning: {}/{} is published by Docker, too, so {} does not see the addresses of its clients there",
+                forward.private(),
+                forward.protocol(),
+                target.name
+            ));
+        }
     }
 
     /// Lets the host reach the address, or no longer.

@@ -59,6 +59,16 @@ pub enum DockerError {
         /// What it said.
         message: String,
     },
+    /// It did what was asked, and what it ran failed.
+    #[error("cannot {attempt}: it ended with exit code {code} and said: {}", .words.escape_debug())]
+    Program {
+        /// What was run, and where.
+        attempt: String,
+        /// Its exit code.
+        code: i64,
+        /// What it wrote to standard error.
+        words: String,
+    },
     /// Something else.
     #[error("cannot {0}")]
     Other(String, #[source] Api),
@@ -80,7 +90,11 @@ impl DockerError {
             | Self::Unreachable(..)
             | Self::Stuck(..) => 5,
             Self::Denied(_) => 6,
-            Self::Input(..) | Self::Ended(_) | Self::Refused { .. } | Self::Other(..) => 1,
+            Self::Input(..)
+            | Self::Ended(_)
+            | Self::Refused { .. }
+            | Self::Program { .. }
+            | Self::Other(..) => 1,
         }
     }
 }

@@ -124,7 +124,11 @@ impl Way {
             self.path != Path::Wire
                 || (forward.protocol() == Protocol::Udp && target.published_udp.iter().any(is_in))
         };
-        forward.into_iter().map(|forward| forward.with_masquerade(hides(&forward))).collect()
+        let mark = |forward: Forward| {
+            let hidden = hides(&forward);
+            forward.with_masquerade(hidden)
+        };
+        forward.into_iter().map(mark).collect()
     }
 
     /// Whether the target is still where it was when it was found.

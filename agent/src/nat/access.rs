@@ -1,0 +1,105 @@
+//! Decides what is asked of a connection before it may begin: where it comes from, and how many have begun already.
+
+use ipnet::Ipv4Net;
+use landfall_api::{Forward, Protocol, Rate};
+use nftables::{
+    expr::{CTDir, Expression, MetaKey, NamedExpression, Prefix, SetItem},
+    schema::NfListObject,
+    stmt::{Limit, Set, SetOp, Statement},
+};
+
+use super::{
+    forwarding::{empty_set, set},
+    ports::Ports,
+    terms::{counter, ct, drop, has, is, is_not, meta, rule, text},
+};
+
+/// The networks that connections to these ports may come from.
+struct Group {
+    from: Vec<Ipv4Net>,
+    ports: Vec<Ports>,
+}
+
+/// Lets nothing pass of connections of `protocol` that come from elsewhere than they may, also of those that were begun when
+/// they still might. One rule for all forwards with the same sources; the set of their ports is `PROTOCOL_from` and a number.
+pub(super) fn sources(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
+    let refuse = |(number, Group { from, ports }): (usize, Group)| {
+        let name = format!("{protocol}_from{number}");
+        let networks = Expression::Named(NamedExpression::Set(from.into_iter().map(element).collect()));
+        let [is_protocol, translated] = is_forwarded(protocol);
+        let is_listed = is(public_port(), text(format!("@{name}")));
+        let is_stranger = is_not(ct("ip saddr", Some(CTDir::Original)), networks);
+        let rule = rule("forward", [is_protocol, translated, is_listed, is_stranger, counter(), drop()]);
+        [set(name, ports), rule]
+    };
+    groups(forward).into_iter().enumerate().flat_map(refuse).collect()
+}
+
+/// Stops connections of `protocol` that begin too often, and counts in `PROTOCOL_connections` those that begin, by their public
+/// ports. In the chain that sees one packet of each connection, when everything else has let it through.
+pub(super) fn beginnings(
+    uplink: &Expression<'static>,
+    protocol: Protocol,
+    forward: &[&Forward],
+) -> Vec<NfListObject<'static>> {
+    let to_inside = || is_not(meta(MetaKey::Oifname), uplink.clone());
+    let limits = forward.iter().filter_map(|forward| Some((forward.limit()?, Ports::from(forward.port()))));
+    let limited = limits.map(|(rate, ports)| {
+        let [is_protocol, translated] = is_forwarded(protocol);
+        let is_its = is(public_port(), ports.into());
+        rule("postrouting", [is_protocol, translated, to_inside(), is_its, above(rate), counter(), drop()])
+    });
+    let name = format!("{protocol}_connections");
+    let [is_protocol, translated] = is_forwarded(protocol);
+    let count =
+        Statement::Set(Set { op: SetOp::Update, elem: public_port(), set: format!("@{name}").into() });
+    let counted = [empty_set(name), rule("postrouting", [is_protocol, translated, to_inside(), count])];
+    limited.chain(counted).collect()
+}
+
+/// Forwards with the same sources together; without those that are for everybody.
+fn groups(forward: &[&Forward]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for forward in forward.iter().filter(|forward| !forward.sources().is_empty()) {
+        let from: Vec<Ipv4Net> = forward.sources().iter().map(|source| source.network()).collect();
+        // nft refuses elements that overlap.
+        let from = Ipv4Net::aggregate(&from);
+        let ports = forward.port().into();
+        if from == [Ipv4Net::default()] {
+            continue;
+        }
+        match groups.iter_mut().find(|group| group.from == from) {
+            Some(group) => group.ports.push(ports),
+            None => groups.push(Group { from, ports: vec![ports] }),
+        }
+    }
+    groups
+}
+
+fn element(network: Ipv4Net) -> SetItem<'static> {
+    let (addr, len) = (Box::new(text(network.addr().to_string())), network.prefix_len().into());
+    SetItem::Element(Expression::Named(NamedExpression::Prefix(Prefix { addr, len })))
+}
+
+/// Whether a packet is of a connection that a forward of `protocol` translated.
+fn is_forwarded(protocol: Protocol) -> [Statement<'static>; 2] {
+    // nft asks for the protocol before it takes `proto-dst`.
+    [is(meta(MetaKey::L4proto), text(protocol.as_str())), has(ct("status", None), text("dnat"))]
+}
+
+/// What the first packet of a connection was sent to.
+fn public_port() -> Expression<'static> {
+    ct("proto-dst", Some(CTDir::Original))
+}
+
+/// Whether so many have come at once, or in that time, that the next one is one too many.
+fn above(rate: Rate) -> Statement<'static> {
+    Statement::Limit(Limit {
+        rate: rate.count(),
+        rate_unit: None,
+        per: Some(rate.per().as_str().into()),
+        burst: Some(rate.count()),
+        burst_unit: None,
+        inv: Some(true),
+    })
+}

@@ -1,0 +1,110 @@
+//! Who may connect, as `landfall up` is told it, and what `landfall stats` counts.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddrV4,
+    process::Stdio,
+};
+
+use landfall_tests::{
+    client::{connect, fetch},
+    docker::Target,
+    lan::{CLIENT, Lan, ROUTED_CLIENT},
+    landfall::{command, landfall},
+};
+use serde_json::{Value, json};
+
+/// Exposes a target with these arguments; gives where its port is.
+fn up(target: &Target, interface: &str, more: &[&str]) -> SocketAddrV4 {
+    let address = landfall(&[&["up", "-q", &target.name, interface], more].concat()).done();
+    SocketAddrV4::new(address.trim().parse().expect("an address"), 80)
+}
+
+/// A forward of a target among what `landfall` lists.
+fn forward(list: &Value, target: &Target, port: u16) -> Value {
+    let views = list.as_array().expect("an array").iter();
+    let view = views.into_iter().find(|view| view["target"] == *target.name).expect("it is listed");
+    let mut forwards = view["forwards"].as_array().expect("an array").iter();
+    forwards.find(|forward| forward["port"] == port).expect("it is forwarded").clone()
+}
+
+#[test]
+fn the_counters_of_each_forward_are_shown() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::web(), lan.host_port(), lan.client());
+    let at = up(&target, &interface, &["-p", "80", "-p", "8080:80"]);
+    for _ in 0..3 {
+        fetch(&client, at).expect("an answer");
+    }
+    // As JSON, by stats, ls and inspect alike
+    let stats = landfall(&["stats", &target.name, "--format", "json"]).json();
+    let ours = forward(&stats, &target, 80);
+    assert_eq!(ours["connections"], 3, "{stats}");
+    assert!(ours["packets"].as_u64().expect("a number") >= 24, "{stats}");
+    assert!(ours["bytes"].as_u64().expect("a number") >= 24 * 52, "{stats}");
+    assert_eq!(forward(&stats, &target, 8080)["connections"], 0);
+    assert_eq!(forward(&landfall(&["ls", "--format", "json"]).json(), &target, 80)["connections"], 3);
+    let inspected = json!([landfall(&["inspect", &target.name]).json()]);
+    assert_eq!(forward(&inspected, &target, 80)["connections"], 3);
+    // As a table
+    let table = landfall(&["stats", &target.name]).done();
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["TARGET", "ADDRESS", "FORWARD", "CONNECTIONS", "PACKETS", "BYTES"]);
+    assert_eq!(
+        (lines.len(), lines[1][0], lines[1][2..6].join(" ")),
+        (3, &*target.name, "80/tcp -> 169.254.192.1 3".into())
+    );
+    // Again and again, until nobody reads it
+    let mut watch = command(&["stats", "-w", "--format", "json", &target.name]);
+    let mut watch = watch.stdout(Stdio::piped()).spawn().expect("make build");
+    let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines();
+    for connections in [3, 4] {
+        let line = lines.next().expect("it goes on").expect("text");
+        let list = serde_json::from_str(&line).expect("a line of JSON");
+        assert_eq!(forward(&list, &target, 80)["connections"], connections);
+        fetch(&client, at).expect("an answer");
+    }
+    drop(lines);
+    assert_eq!(watch.wait().expect("it is ours").code(), Some(0));
+}
+
+#[test]
+fn the_counters_of_a_target_without_address_are_an_error() {
+    let target = Target::web();
+    let said = landfall(&["stats", &target.name]).failed(1);
+    assert!(said.contains(&target.name) && said.contains("landfall up"), "{said}");
+}
+
+#[test]
+fn only_who_may_connects_and_that_can_change_while_it_runs() {
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::web(), lan.host_port());
+    let (near, far) = (lan.client(), lan.routed_client());
+    for path in ["wire", "bridge"] {
+        // Given a port for one machine, and another one for all others of a network
+        let more = ["--path", path, "-p", "80", "-p", "8080:80,from=10.98.0.0/24", "--from", CLIENT];
+        let at = up(&target, &interface, &more);
+        let other = SocketAddrV4::new(*at.ip(), 8080);
+        // Then each gets to its own
+        assert!(fetch(&near, at).is_ok() && fetch(&far, other).is_ok());
+        assert!(connect(&near, other).is_err() && connect(&far, at).is_err());
+        // And when that changes, to the other's
+        let id = landfall(&["inspect", &target.name]).json()["id"].clone();
+        let more = ["--path", path, "-p", "80", "-p", "8080:80,limit=2/hour", "--from", ROUTED_CLIENT];
+        assert_eq!(up(&target, &interface, &more), at);
+        assert!(connect(&near, at).is_err() && connect(&near, other).is_err());
+        let opened = (0..4).filter(|_| connect(&far, other).is_ok()).count();
+        assert!(fetch(&far, at).is_ok());
+        assert_eq!(opened, 2, "of two an hour");
+        assert_eq!(landfall(&["inspect", &target.name]).json()["id"], id, "it was made anew");
+        landfall(&["down", &target.name]).done();
+    }
+}
+
+#[test]
+fn who_cannot_be_meant_is_an_error() {
+    let said = landfall(&["up", "web", "eth0", "--from", "10.0.0.1/8"]).failed(2);
+    assert!(said.contains("write 10.0.0.1 or 10.0.0.0/8"), "{said}");
+    let said = landfall(&["up", "web", "eth0", "--limit", "often"]).failed(2);
+    assert!(said.contains("as in 10/second"), "{said}");
+}
