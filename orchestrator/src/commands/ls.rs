@@ -3,6 +3,7 @@
 use comfy_table::{ContentArrangement, presets};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
+use tracing::{debug, warn};
 
 use super::{inspect::reached, print, print_json};
 use crate::{
@@ -29,7 +30,7 @@ pub async fn ls(format: Format, host: Option<&str>) -> Result<(), Error> {
     let mut views = views(&docker).await?;
     match format {
         Format::Json => {
-            count(&docker, &mut views).await?;
+            count(&docker, &mut views).await;
             print_json(&views)
         }
         Format::Text if views.is_empty() => {
@@ -46,19 +47,28 @@ pub(super) async fn views(docker: &Docker) -> Result<Vec<View>, Error> {
     Ok(views.into_iter().flatten().collect())
 }
 
-/// Finds out what has passed their forwards. Those of agents that have ended, or have no rules yet, stay unknown.
-pub(super) async fn count(docker: &Docker, views: &mut [View]) -> Result<(), Error> {
-    let counting = stream::iter(views).map(|view| async move {
-        if view.address.is_none() {
-            return Ok(());
+/// Finds out what has passed their forwards. It stays unknown of agents that have ended, or have no rules yet.
+pub(super) async fn count(docker: &Docker, views: &mut [View]) {
+    let of_those_there = views.iter_mut().filter(|view| view.address.is_some());
+    let counting = stream::iter(of_those_there).map(|view| async move {
+        let error = match table_of(docker, &view.container).await {
+            Ok(table) => return view.count(&table),
+            Err(error) => error,
+        };
+        if matches!(docker.container(&view.container).await, Ok(Some(now)) if now.is_running()) {
+            warn!(%error, "not known what has passed the forwards of {}", printable(&view.target));
+        } else {
+            debug!(%error, container = view.container, "it has ended meanwhile");
         }
-        if let Some(listed) = docker.output(&view.container, &LIST).await? {
-            let table = Table::read(&listed).map_err(|error| Error::Io("read nft's list", error.into()))?;
-            view.count(&table);
-        }
-        Ok::<(), Error>(())
     });
-    counting.buffered(AT_ONCE).try_collect().await
+    counting.buffer_unordered(AT_ONCE).collect::<()>().await;
+}
+
+async fn table_of(docker: &Docker, container: &str) -> Result<Table, Error> {
+    match docker.output(container, &LIST).await? {
+        Some(listed) => Table::read(&listed).map_err(|error| Error::Io("read nft's list", error.into())),
+        None => Ok(Table::default()),
+    }
 }
 
 /// The view of one network container, if it is still there.
