@@ -112,7 +112,7 @@ impl Machine {
             .map(|(name, value)| format!("{name}={value}"))
             .chain([format!("LANDFALL_TEST_SLOWNESS={}", self.slowness)])
             .chain([
-                "RUST_TEST_THREADS=2".to_owned(),
+                "RUST_TEST_THREADS=6".to_owned(),
                 "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/built/dist".to_owned(),
                 "HOME=/root".to_owned(),
             ])
