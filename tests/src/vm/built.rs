@@ -16,7 +16,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("LANDFALL", "/built/dist/landfall"),
     ("LANDFALL_AGENT", "/built/dist/landfall-agent"),
     ("LANDFALL_IMAGES", "/built/dist/landfall-images"),
-    ("LANDFALL_NFT", "/built/dist/nft"),
+    ("LANDFALL_NFT", "/built/image/nft"),
     ("LANDFALL_WEB", "/built/dist/landfall-web"),
     ("LANDFALL_TEST_IMAGES", "/built/test-images"),
     ("LANDFALL_MISBEHAVE", "/built/dist/landfall-misbehave"),
