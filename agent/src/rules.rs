@@ -2,7 +2,7 @@
 
 use std::{future, pin::Pin};
 
-use landfall_api::{Forward, InterfaceName, Spec};
+use landfall_api::{Forward, InterfaceName, Namespace, Spec};
 use tracing::warn;
 
 use crate::nat::{self, NftError};
@@ -13,6 +13,7 @@ pub type Applied = Result<Vec<Forward>, NftError>;
 /// The rules in the kernel, and those on their way there.
 pub struct Rules {
     uplink: InterfaceName,
+    namespace: Namespace,
     state: State,
     wanted: Option<Vec<Forward>>,
     transaction: Option<Pin<Box<dyn Future<Output = Applied>>>>,
@@ -28,7 +29,8 @@ impl Rules {
     /// The rules that `spec` asks for; none of them are in force yet.
     pub fn new(spec: &Spec) -> Self {
         let wanted = Some(spec.forward().to_vec());
-        Self { uplink: spec.interface.clone(), state: State::Absent, wanted, transaction: None }
+        let (uplink, namespace) = (spec.interface.clone(), spec.namespace);
+        Self { uplink, namespace, state: State::Absent, wanted, transaction: None }
     }
 
     /// Asks for these forwards, instead of any others that were asked for.
@@ -49,7 +51,10 @@ impl Rules {
         if self.transaction.is_none()
             && let Some(forward) = self.wanted.take()
         {
-            let ruleset = nat::ruleset(&self.uplink, &forward);
+            let ruleset = match self.namespace {
+                Namespace::Own => nat::ruleset(&self.uplink, &forward),
+                Namespace::Shared => nat::shared(&self.uplink, &forward),
+            };
             self.transaction = Some(Box::pin(async { nat::apply(ruleset).await.map(|()| forward) }));
         }
         let Some(transaction) = &mut self.transaction else {

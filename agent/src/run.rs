@@ -94,15 +94,19 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
 /// Takes the forwards of a new spec, if nothing else in it differs.
 fn replace(rules: &mut Rules, spec: &Spec, replacement: Result<Spec, InputError>, reporter: &Reporter) {
     let message = match replacement {
-        Ok(new) if new.interface == spec.interface && new.address == spec.address => {
-            return rules.want(new.forward().to_vec());
-        }
-        Ok(_) => "interface and address cannot change while the agent runs; start another one".to_owned(),
+        Ok(new) if is_of_the_same_kind(&new, spec) => return rules.want(new.forward().to_vec()),
+        Ok(_) => "interface, namespace and address cannot change while the agent runs; start another one"
+            .to_owned(),
         Err(error) => error.to_string(),
     };
     let message = format!("the new spec is refused, the old one stays: {message}");
     warn!("{message}");
     reporter.report(Event::Warning { message });
+}
+
+/// Whether only the forwards differ.
+fn is_of_the_same_kind(new: &Spec, old: &Spec) -> bool {
+    new.interface == old.interface && new.namespace == old.namespace && new.address == old.address
 }
 
 /// Says which rules are in force. The first ones must be; later ones may be refused, then the old ones stay.

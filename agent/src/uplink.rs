@@ -2,10 +2,10 @@
 //!
 //! Carries out what the client decides, and reports it.
 
-use std::{future, io, net::Ipv4Addr, time::Duration};
+use std::{future, io, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
-use landfall_api::{Address, Dhcp, Event as Reported, InterfaceName, LostReason, Search, Seen, Spec};
+use landfall_api::{Address, Dhcp, Event as Reported, HERE, InterfaceName, LostReason, Search, Seen, Spec};
 use rand::rngs::StdRng;
 use thiserror::Error;
 use tracing::{debug, info, warn};
@@ -13,9 +13,7 @@ use tracing::{debug, info, warn};
 use crate::{
     alarm::Alarm,
     clock::Instant,
-    dhcp::{
-        Action, Client, Context, Event, Identity, Lease, LeaseTime, Query, Socket, SocketError, Transmission,
-    },
+    dhcp::{Action, Client, Context, Event, Identity, Lease, Query, Socket, SocketError, Transmission},
     link::{Carrier, Configuration, Forwarding, Link, LinkError, Links},
     reporter::Reporter,
     store::Store,
@@ -86,9 +84,10 @@ impl<'a> Uplink<'a> {
     /// If the kernel gives no netlink socket or timer.
     pub async fn watch(spec: &Spec, started: Instant, reporter: &'a Reporter) -> Result<Self, UplinkError> {
         let (name, Address::Dhcp(dhcp)) = (spec.interface.clone(), spec.address.clone());
-        let targets = spec.forward().iter().map(|forward| forward.to().address).collect();
+        let targets =
+            spec.forward().iter().map(|forward| forward.to().address).filter(|to| *to != HERE).collect();
         let store = Store::from_env();
-        let links = Links::watch(name.clone()).await?;
+        let links = Links::watch(name.clone(), spec.namespace).await?;
         let alarm = Alarm::new().map_err(UplinkError::Timer)?;
         let rng = rand::make_rng();
         let (forwarding, attached) = (Forwarding::Off, None);
@@ -261,12 +260,12 @@ impl<'a> Uplink<'a> {
                 self.store.save(&lease, link.mac);
                 let elapsed = Instant::now().saturating_duration_since(self.started);
                 let since_start_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-                self.reporter.report(Reported::Leased { lease: to_report(&lease), since_start_ms });
+                self.reporter.report(Reported::Leased { lease: (&lease).into(), since_start_ms });
             }
             Action::Extended(lease) => {
                 self.configure(link, &lease).await?;
                 self.store.save(&lease, link.mac);
-                self.reporter.report(Reported::Renewed { lease: to_report(&lease) });
+                self.reporter.report(Reported::Renewed { lease: (&lease).into() });
             }
             Action::Remember(lease) => self.store.save(&lease, link.mac),
             Action::Lost(lease, reason) => {
@@ -377,21 +376,5 @@ fn to_configuration(lease: &Lease, link: &Link, now: Instant) -> Configuration {
         mtu: lease.mtu.map(|mtu| mtu.min(link.mtu)),
         routers: lease.routers.clone(),
         routes: lease.routes.clone(),
-    }
-}
-
-fn to_report(lease: &Lease) -> landfall_api::Lease {
-    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-    landfall_api::Lease {
-        address: lease.address,
-        routers: lease.routers.clone(),
-        dns: lease.dns.clone(),
-        domain: lease.domain.as_ref().map(ToString::to_string),
-        server: lease.server,
-        options: lease.options.clone(),
-        lease_time: match lease.time {
-            LeaseTime::Finite { lease, .. } => Some(seconds(lease)),
-            LeaseTime::Infinite => None,
-        },
     }
 }

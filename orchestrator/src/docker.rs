@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-pub use container::{Container, Creation};
+pub use container::{Container, Creation, GUEST};
 pub use error::DockerError;
 pub use streams::{Attached, Output, Until, Which, Written};
 

@@ -4,6 +4,7 @@ use std::{io, net::IpAddr, path::Path};
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
+use landfall_api::ROUTE_PROTOCOL;
 use nix::errno::Errno;
 use rtnetlink::{
     Error, Handle,
@@ -18,8 +19,8 @@ use thiserror::Error;
 
 use crate::netns::Netns;
 
-/// Whose rules and routes ours are, as `ip rule` and `ip route` show it: a number that nobody else is known to use.
-pub const OURS: RouteProtocol = RouteProtocol::Other(108);
+/// Whose rules and routes ours are.
+pub const OURS: RouteProtocol = RouteProtocol::Other(ROUTE_PROTOCOL);
 
 /// Why the kernel did not do what was asked.
 #[derive(Debug, Error)]

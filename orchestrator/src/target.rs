@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, pin_mut};
 use jiff::Timestamp;
 
 use crate::{
-    docker::{Container, Docker},
+    docker::{Container, Docker, GUEST},
     error::Error,
     identity::is_container_name,
     netns::Id,
@@ -92,7 +92,7 @@ pub fn has_own_network(target: &Container) -> Result<(), Error> {
             "it is on the LAN already; or run it on a network of its own",
         ));
     }
-    if target.network_mode.starts_with("container:") {
+    if target.network_mode.starts_with(GUEST) {
         return Err(refuse(
             "it has another container's addresses",
             "expose that container instead, with -p for the ports",

@@ -66,8 +66,8 @@ impl Target {
         }
         let shown =
             self.inside(&["sh", "-c", "ip -o link; ip -4 -o addr; ip -4 route show table all; ip rule"]);
-        let is_ours =
-            |line: &&str| line.contains("169.254.") || line.contains(" lf") || line.contains("proto 108");
+        let ours = ["169.254.", " lf", " ll", "proto 108"];
+        let is_ours = |line: &&str| ours.iter().any(|mark| line.contains(mark));
         shown.lines().filter(is_ours).map(str::to_owned).collect()
     }
 

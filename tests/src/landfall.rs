@@ -27,10 +27,13 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// A run of `landfall` that is to be started.
+/// A run of `landfall` that is to be started. On a slow machine it has more time than it takes for granted.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(path("LANDFALL"));
     command.args(arguments);
+    if slowness() > 1 && arguments.first() == Some(&"up") && !arguments.contains(&"--wait") {
+        command.args(["--wait", &format!("{}s", 30 * slowness())]);
+    }
     command
 }
 

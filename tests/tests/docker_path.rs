@@ -209,7 +209,7 @@ fn what_is_too_large_for_a_link_on_the_way_finds_out() {
     let (target, interface) = (Target::run(&SERVICES), lan.host_port());
     let (near, far) = (lan.client(), lan.routed_client());
     lan.router.ip("link set wan0 mtu 1300");
-    for path in ["wire", "bridge"] {
+    for path in ["wire", "bridge", "direct"] {
         let address = up(&target, &interface, &["-p", "80", "--accept-mtu", "--path", path]);
         // When the target sends more than fits into one packet
         for (client, who) in [(&near, "on the LAN"), (&far, "beyond the router")] {

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::{
     access::{Rate, Source},
+    namespace::HERE,
     port::{PortRange, Protocol},
 };
 
@@ -119,6 +120,12 @@ impl Forward {
     #[must_use]
     pub fn with_access(self, from: Vec<Source>, limit: Option<Rate>) -> Self {
         Self { from, limit, ..self }
+    }
+
+    /// The same forward, which stays in the agent's namespace: nothing in there hides a client.
+    #[must_use]
+    pub fn here(self) -> Self {
+        Self { to: Destination { address: HERE, ..self.to }, masquerade: false, ..self }
     }
 
     /// Where connections may come from; everywhere if it is empty.

@@ -7,6 +7,7 @@ mod dhcp;
 mod forward;
 mod mac;
 mod name;
+mod namespace;
 mod port;
 mod report;
 mod spec;
@@ -19,6 +20,7 @@ pub use dhcp::{
 pub use forward::{Destination, Forward, ForwardError};
 pub use mac::{MacAddr, MacAddrError};
 pub use name::{HostName, InterfaceName, NameError};
+pub use namespace::{HERE, Namespace, ROUTE_PROTOCOL, SHARED_TABLE};
 pub use port::{PortRange, PortRangeError, Protocol, ProtocolError};
 pub use report::{Event, Lease, LostReason, Report, Search, Seen};
 pub use spec::{Address, Spec, SpecError};

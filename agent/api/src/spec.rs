@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Location, Spanned};
 use thiserror::Error;
 
-use crate::{Dhcp, DhcpError, Forward, InterfaceName};
+use crate::{Dhcp, DhcpError, Forward, HERE, InterfaceName, Namespace};
 
 /// The version of the format that this crate reads and writes.
 const VERSION: u32 = 1;
@@ -16,6 +16,8 @@ const VERSION: u32 = 1;
 pub struct Spec {
     /// The uplink, as it is called inside.
     pub interface: InterfaceName,
+    /// Whose network namespace that is.
+    pub namespace: Namespace,
     /// Where the uplink's address comes from.
     pub address: Address,
     forward: Vec<Forward>,
@@ -57,6 +59,18 @@ pub enum SpecError {
         /// Counted from 1.
         column: u64,
     },
+    /// A forward that leads elsewhere than its namespace lets it.
+    #[error(
+        "line {line} column {column}: {forward} leads to another place than it can: with `namespace: shared` that is {HERE}, and otherwise any other address"
+    )]
+    Destination {
+        /// The forward.
+        forward: Box<Forward>,
+        /// Counted from 1.
+        line: u64,
+        /// Counted from 1.
+        column: u64,
+    },
     /// Two forwards claim one port.
     #[error(
         "line {line} column {column}: {later} overlaps with {earlier}; one public port can lead to one place only"
@@ -79,13 +93,15 @@ pub enum SpecError {
 struct Document<V, A, F> {
     version: V,
     interface: InterfaceName,
+    #[serde(default, skip_serializing_if = "Namespace::is_own")]
+    namespace: Namespace,
     address: A,
     #[serde(default = "Vec::new")]
     forward: Vec<F>,
 }
 
 impl Spec {
-    /// A spec for `interface`.
+    /// A spec for `interface` in a namespace of the agent's own.
     ///
     /// # Errors
     /// The first pair of forwards that overlap, the later one first.
@@ -96,8 +112,15 @@ impl Spec {
     ) -> Result<Self, (Forward, Forward)> {
         match first_overlap(&forward) {
             Some((later, earlier)) => Err((forward[later].clone(), forward[earlier].clone())),
-            None => Ok(Self { interface, address, forward }),
+            None => Ok(Self { interface, namespace: Namespace::Own, address, forward }),
         }
+    }
+
+    /// The same in its target's namespace, where all forwards lead.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        let forward = self.forward.into_iter().map(Forward::here).collect();
+        Self { namespace: Namespace::Shared, forward, ..self }
     }
 
     /// Reads one YAML document.
@@ -116,6 +139,13 @@ impl Spec {
         if let Err(problem) = dhcp.check() {
             return Err(SpecError::Dhcp { problem, line: place.line(), column: place.column() });
         }
+        let namespace = document.namespace;
+        let leads_astray =
+            |forward: &&Spanned<Forward>| (forward.value.to().address == HERE) == namespace.is_own();
+        if let Some(Spanned { value, referenced: place, .. }) = document.forward.iter().find(leads_astray) {
+            let (line, column) = (place.line(), place.column());
+            return Err(SpecError::Destination { forward: Box::new(value.clone()), line, column });
+        }
         let places: Vec<Location> = document.forward.iter().map(|forward| forward.referenced).collect();
         let forward: Vec<Forward> = document.forward.into_iter().map(|forward| forward.value).collect();
         match first_overlap(&forward) {
@@ -125,7 +155,7 @@ impl Spec {
                 line: places[later].line(),
                 column: places[later].column(),
             }),
-            None => Ok(Self { interface: document.interface, address, forward }),
+            None => Ok(Self { interface: document.interface, namespace, address, forward }),
         }
     }
 
@@ -134,6 +164,7 @@ impl Spec {
         let document = Document {
             version: VERSION,
             interface: self.interface.clone(),
+            namespace: self.namespace,
             address: self.address.clone(),
             forward: self.forward.clone(),
         };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use landfall_api::{Address, Dhcp, Forward, Spec, SpecError};
+use landfall_api::{Address, Dhcp, Forward, Namespace, Spec, SpecError};
 
 const SPEC: &str = r#"version: 1
 interface: lan0
@@ -45,6 +45,26 @@ fn only_the_interface_and_the_address_are_required() {
 }
 
 #[test]
+fn who_may_connect_is_read_as_it_is_written() {
+    let text = SPEC.replace("172.17.0.2}", "172.17.0.2, from: [10.0.0.0/8, 192.168.1.5], limit: 10/minute}");
+    let spec = Spec::from_yaml(&text).expect("a spec");
+    let first = &spec.forward()[0];
+    let sources: Vec<String> = first.sources().iter().map(ToString::to_string).collect();
+    assert_eq!(sources, ["10.0.0.0/8", "192.168.1.5"]);
+    assert_eq!(first.limit().map(|rate| rate.to_string()).as_deref(), Some("10/minute"));
+    assert_eq!(Spec::from_yaml(&spec.to_yaml()).expect("our own writing"), spec);
+}
+
+#[test]
+fn in_a_shared_namespace_all_forwards_stay() {
+    let spec = Spec::from_yaml(SPEC).expect("a spec").shared();
+    let forward: Vec<String> = spec.forward().iter().map(ToString::to_string).collect();
+    assert_eq!(forward[..2], ["80/tcp -> 0.0.0.0", "53/udp -> 0.0.0.0:5353"]);
+    assert_eq!(spec.namespace, Namespace::Shared);
+    assert_eq!(Spec::from_yaml(&spec.to_yaml()).expect("our own writing"), spec);
+}
+
+#[test]
 fn every_error_names_its_line_and_column() {
     let cases = [
         ("unknown key", SPEC.replace("interface:", "iface:"), "line 2 column 1"),
@@ -69,6 +89,15 @@ fn every_error_names_its_line_and_column() {
         ),
         ("sizes differ", SPEC.replace("9000-9001", "9000"), "line 8 column 5"),
         ("missing key", SPEC.replace("interface: lan0\n", ""), "line 4 column 1"),
+        ("nobody", SPEC.replace("172.17.0.2}", "172.17.0.2, from: []}"), "line 6 column 5"),
+        ("bad source", SPEC.replace("172.17.0.2}", "172.17.0.2, from: [10.0.0.1/8]}"), "line 6 column 54"),
+        ("bad rate", SPEC.replace("172.17.0.2}", "172.17.0.2, limit: 10}"), "line 6 column 54"),
+        (
+            "elsewhere",
+            SPEC.replace("interface: lan0", "interface: lan0\nnamespace: shared"),
+            "line 7 column 5",
+        ),
+        ("nowhere", SPEC.replace("172.17.0.2}", "0.0.0.0}"), "line 6 column 5"),
     ];
     for (name, text, place) in cases {
         assert_ne!(text, SPEC, "{name}: the case changes nothing");

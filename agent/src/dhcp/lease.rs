@@ -201,6 +201,25 @@ impl Lease {
     }
 }
 
+/// As it is reported.
+impl From<&Lease> for landfall_api::Lease {
+    fn from(lease: &Lease) -> Self {
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        Self {
+            address: lease.address,
+            routers: lease.routers.clone(),
+            dns: lease.dns.clone(),
+            domain: lease.domain.as_ref().map(ToString::to_string),
+            server: lease.server,
+            options: lease.options.clone(),
+            lease_time: match lease.time {
+                LeaseTime::Finite { lease, .. } => Some(seconds(lease)),
+                LeaseTime::Infinite => None,
+            },
+        }
+    }
+}
+
 /// The time of a lease, with the server's T1 and T2 where they make sense, and the RFC's where they do not.
 fn time(reply: &Reply, assumed: Option<u32>, rng: &mut dyn Rng) -> Result<LeaseTime, Unusable> {
     let told = reply.options.number(OptionCode::AddressLeaseTime).filter(|seconds| *seconds > 0);

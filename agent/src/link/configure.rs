@@ -4,28 +4,37 @@ use std::net::Ipv4Addr;
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
+use landfall_api::{Namespace, ROUTE_PROTOCOL, SHARED_TABLE};
 use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 use rtnetlink::packet_route::{
+    AddressFamily,
     link::{AfSpecInet, AfSpecUnspec, LinkAttribute},
     route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    rule::{RuleAction, RuleAttribute, RuleMessage},
 };
-use rtnetlink::{LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{IpVersion, LinkUnspec, RouteMessageBuilder};
 use tracing::warn;
 
 use super::{
     Attempt as _, Configuration, Forwarding, Link, LinkError, Links, absent_is_fine,
     address::subnet,
-    route::{DEFAULT, Route, plan},
+    route::{DEFAULT, Place, Route, places, plan},
 };
 
 /// `linux/if_link.h` and `linux/ip.h`; libc does not have them.
 const IFLA_INET_CONF: u16 = 1;
 const IPV4_DEVCONF_FORWARDING: u16 = 1;
 
+/// Where the rule for the uplink's address is among the target's own: before all others, because it is about less.
+const FIRST: u32 = 10;
+
+/// The metric of routes that are not to come before, nor to collide with, what Docker or the target itself may add.
+const LAST: u32 = 0x6c66;
+
 impl Links {
-    /// Makes the uplink have `configuration` and nothing else of its kind, and the default route lead nowhere else. What
-    /// it has already is left alone, so that an extended lease disturbs no connection. Gives the subnets of other
-    /// interfaces that overlap with the uplink's; routes that are left out are logged.
+    /// Makes the uplink have `configuration` and nothing else of its kind, and the default route lead nowhere else, unless it
+    /// is the target's. What it has already is left alone, so that an extended lease disturbs no connection. Gives the subnets
+    /// of other interfaces that overlap with the uplink's; routes that are left out are logged.
     ///
     /// # Errors
     /// The first thing that the kernel refuses.
@@ -38,6 +47,8 @@ impl Links {
             self.addresses().await?.into_iter().partition(|address| address.header.index == link.index);
         // The old address goes first: the new one would be secondary to it, and go with it.
         for old in own.into_iter().filter(|old| subnet(old) != Some(configuration.address)) {
+            // The kernel forgets routes with that address in the main table only.
+            self.set_routes(link, None, &[]).await?;
             self.remove_address(old).await?;
         }
         self.add_address(link, configuration).await?;
@@ -49,8 +60,19 @@ impl Links {
         for left_out in &plan.left_out {
             warn!(interface = %self.name, "{left_out}");
         }
-        self.remove_routes(|route| is_foreign_default(route, link)).await?;
-        self.set_routes(link, &plan.routes).await?;
+        let source = configuration.address.addr();
+        let has_default = match self.namespace {
+            Namespace::Own => {
+                self.remove_routes(|route| is_foreign_default(route, link)).await?;
+                false
+            }
+            Namespace::Shared => {
+                self.set_rule(Some(source)).await?;
+                self.routes().await?.iter().any(|route| is_foreign_default(route, link))
+            }
+        };
+        let routes = places(&plan.routes, self.namespace, configuration.address, has_default);
+        self.set_routes(link, Some(source), &routes).await?;
         let lan = configuration.address.trunc();
         Ok(inside.into_iter().filter(|subnet| subnet.contains(&lan) || lan.contains(subnet)).collect())
     }
@@ -60,7 +82,10 @@ impl Links {
     /// # Errors
     /// The first thing that the kernel refuses.
     pub async fn deconfigure(&self, link: &Link) -> Result<(), LinkError> {
-        self.set_routes(link, &[]).await?;
+        self.set_routes(link, None, &[]).await?;
+        if self.namespace == Namespace::Shared {
+            self.set_rule(None).await?;
+        }
         let own = self.addresses().await?.into_iter().filter(|address| address.header.index == link.index);
         for address in own {
             self.remove_address(address).await?;
@@ -68,12 +93,12 @@ impl Links {
         Ok(())
     }
 
-    /// Makes the kernel forward what comes over the uplink, or not.
+    /// Makes the kernel forward what comes over the uplink, or not; never in a namespace that is shared.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub async fn set_forwarding(&self, link: &Link, forwarding: Forwarding) -> Result<(), LinkError> {
-        let is_on = u32::from(forwarding == Forwarding::On).to_ne_bytes();
+        let is_on = u32::from(forwarding == Forwarding::On && self.namespace.is_own()).to_ne_bytes();
         // rtnetlink's own request leaves out what is 0: one attribute, of eight octets in all.
         let [length, kind] = [8, IPV4_DEVCONF_FORWARDING].map(u16::to_ne_bytes);
         let conf = DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, [&length[..], &kind, &is_on].concat());
@@ -89,16 +114,66 @@ impl Links {
         done.attempt(&self.name, || format!("set an MTU of {mtu}"))
     }
 
-    /// Makes `wanted` the uplink's only routes from DHCP; touches none that is as it should be.
-    async fn set_routes(&self, link: &Link, wanted: &[Route]) -> Result<(), LinkError> {
-        let is_wanted =
-            |route: &RouteMessage| wanted.iter().any(|is| is.destination == to_route(route).destination);
+    /// Makes `wanted` the uplink's only routes from DHCP; touches none that is as it should be. Those aside name their `source`.
+    async fn set_routes(
+        &self,
+        link: &Link,
+        source: Option<Ipv4Addr>,
+        wanted: &[(Place, Route)],
+    ) -> Result<(), LinkError> {
+        let key = |(place, route): &(Place, Route)| (*place, route.destination);
+        let is_wanted = |route: &RouteMessage| {
+            let its = to_route(route);
+            wanted.iter().any(|wanted| key(wanted) == key(&(self.place(route), its)))
+        };
         self.remove_routes(|route| is_ours(route, link) && !is_wanted(route)).await?;
         let all = self.routes().await?;
-        let present: Vec<Route> = all.iter().filter(|route| is_ours(route, link)).map(to_route).collect();
-        for route in wanted.iter().filter(|route| !present.contains(route)) {
-            let added = self.handle.route().add(to_message(link, route)).replace().execute().await;
+        let ours = all.iter().filter(|route| is_ours(route, link));
+        let present: Vec<(Place, Route)> = ours.map(|route| (self.place(route), to_route(route))).collect();
+        for (place, route) in wanted.iter().filter(|wanted| !present.contains(wanted)) {
+            let message = to_message(link, *place, source, route);
+            let added = self.handle.route().add(message).replace().execute().await;
             added.attempt(&self.name, || format!("set the route to {}", route.destination))?;
+        }
+        Ok(())
+    }
+
+    fn place(&self, route: &RouteMessage) -> Place {
+        match self.namespace {
+            Namespace::Own => Place::Main,
+            Namespace::Shared if route.attributes.contains(&RouteAttribute::Table(SHARED_TABLE)) => {
+                Place::Aside
+            }
+            Namespace::Shared => Place::Fallback,
+        }
+    }
+
+    /// Makes what is sent from `source`, and from no other address of ours, go back over the uplink.
+    async fn set_rule(&self, source: Option<Ipv4Addr>) -> Result<(), LinkError> {
+        let listed: Vec<RuleMessage> = self
+            .handle
+            .rule()
+            .get(IpVersion::V4)
+            .execute()
+            .try_collect()
+            .await
+            .attempt(&self.name, || "list the routing rules".into())?;
+        let wanted = source.map(rule);
+        let is_wanted = |rule: &RuleMessage| {
+            wanted
+                .as_ref()
+                .is_some_and(|wanted| wanted.attributes.iter().all(|a| rule.attributes.contains(a)))
+        };
+        if let Some(wanted) = wanted.clone().filter(|_| !listed.iter().any(is_wanted)) {
+            let mut adding = self.handle.rule().add().v4();
+            *adding.message_mut() = wanted;
+            adding.execute().await.attempt(&self.name, || "set the routing rule for its address".into())?;
+        }
+        for old in listed.into_iter().filter(|rule| is_our_rule(rule) && !is_wanted(rule)) {
+            let removed = self.handle.rule().del(old).execute().await;
+            removed
+                .or_else(absent_is_fine)
+                .attempt(&self.name, || "remove the routing rule of an address".into())?;
         }
         Ok(())
     }
@@ -153,13 +228,39 @@ fn to_route(message: &RouteMessage) -> Route {
     route
 }
 
-fn to_message(link: &Link, route: &Route) -> RouteMessage {
+fn to_message(link: &Link, place: Place, source: Option<Ipv4Addr>, route: &Route) -> RouteMessage {
     let builder = RouteMessageBuilder::<Ipv4Addr>::new()
         .destination_prefix(route.destination.addr(), route.destination.prefix_len())
         .output_interface(link.index)
         .protocol(RouteProtocol::Dhcp);
+    let builder = match (place, source) {
+        (Place::Aside, Some(source)) => builder.table_id(SHARED_TABLE).pref_source(source),
+        (Place::Aside, None) => builder.table_id(SHARED_TABLE),
+        (Place::Fallback, _) => builder.priority(LAST),
+        (Place::Main, _) => builder,
+    };
     match route.router {
         Some(router) => builder.gateway(router).build(),
         None => builder.scope(RouteScope::Link).build(),
     }
+}
+
+/// The rule for what is sent from the uplink's address.
+fn rule(source: Ipv4Addr) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.action = RuleAction::ToTable;
+    message.header.src_len = 32;
+    message.attributes = vec![
+        RuleAttribute::Source(source.into()),
+        RuleAttribute::Table(SHARED_TABLE),
+        RuleAttribute::Priority(FIRST),
+        RuleAttribute::Protocol(RouteProtocol::Other(ROUTE_PROTOCOL)),
+    ];
+    message
+}
+
+/// Whether a rule is one for an address of the uplink's, now or earlier.
+fn is_our_rule(rule: &RuleMessage) -> bool {
+    rule.header.src_len == 32 && rule.attributes.contains(&RuleAttribute::Table(SHARED_TABLE))
 }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use landfall_api::Namespace;
 use thiserror::Error;
 
 use super::Configuration;
@@ -24,6 +25,39 @@ pub(super) struct Route {
     pub destination: Ipv4Net,
     /// By which router; none if the destination is on the link.
     pub router: Option<Ipv4Addr>,
+}
+
+/// Where a route is in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the main table of a namespace that is the agent's own.
+    Main,
+    /// In the table for what is sent from the uplink's address, in a namespace that is shared.
+    Aside,
+    /// In the main table of a namespace that is shared, where nothing else leads anywhere.
+    Fallback,
+}
+
+/// Where the routes of a plan go, given whether the target has a default route of its own. In a shared namespace what is sent
+/// from the uplink's address goes back over it, also to its own subnet; everything else goes where it always went.
+pub(super) fn places(
+    routes: &[Route],
+    namespace: Namespace,
+    own: Ipv4Net,
+    has_default: bool,
+) -> Vec<(Place, Route)> {
+    match namespace {
+        Namespace::Own => routes.iter().map(|route| (Place::Main, *route)).collect(),
+        Namespace::Shared => {
+            let subnet = Route { destination: own.trunc(), router: None };
+            let aside = [subnet].into_iter().chain(routes.iter().copied());
+            let fallback = routes.iter().copied().filter(|_| !has_default);
+            aside
+                .map(|route| (Place::Aside, route))
+                .chain(fallback.map(|route| (Place::Fallback, route)))
+                .collect()
+        }
+    }
 }
 
 /// What to do about the routes of a configuration.
@@ -217,6 +251,21 @@ mod tests {
         for router in ["10.0.0.50", "10.0.0.255", "10.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
             assert_eq!(decided(LAN, &[router], &[]), [format!("! 0.0.0.0/0 via {router}")]);
         }
+    }
+
+    #[test]
+    fn in_a_shared_namespace_the_targets_own_routes_stay_first() {
+        let route =
+            |destination: &str| Route { destination: destination.parse().expect("a prefix"), router: None };
+        let own = LAN.parse().expect("an address with a prefix");
+        let placed = |namespace, has_default| places(&[route("0.0.0.0/0")], namespace, own, has_default);
+        let (subnet, default) = (route("10.0.0.0/24"), route("0.0.0.0/0"));
+        assert_eq!(placed(Namespace::Own, true), [(Place::Main, default)]);
+        assert_eq!(placed(Namespace::Shared, true), [(Place::Aside, subnet), (Place::Aside, default)]);
+        assert_eq!(
+            placed(Namespace::Shared, false),
+            [(Place::Aside, subnet), (Place::Aside, default), (Place::Fallback, default)]
+        );
     }
 
     #[test]

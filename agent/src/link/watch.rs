@@ -1,7 +1,7 @@
 //! Watches one interface by name, through the kernel's own messages: nothing is polled.
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use landfall_api::{InterfaceName, MacAddr, Seen};
+use landfall_api::{InterfaceName, MacAddr, Namespace, Seen};
 use rtnetlink::packet_route::{
     AddressFamily, RouteNetlinkMessage,
     link::{LinkAttribute, LinkFlags, LinkMessage},
@@ -20,6 +20,7 @@ type Messages = Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, Sock
 /// The interface of one name: what it is now, and what becomes of it.
 pub struct Links {
     pub(super) name: InterfaceName,
+    pub(super) namespace: Namespace,
     pub(super) handle: Handle,
     messages: Messages,
     connection: JoinHandle<()>,
@@ -43,15 +44,16 @@ impl Drop for Links {
 }
 
 impl Links {
-    /// Watches for the interface called `name`, from now on.
+    /// Watches for the interface called `name` in this namespace, from now on.
     ///
     /// # Errors
     /// If the kernel gives no netlink socket, or cannot say which interfaces there are.
-    pub async fn watch(name: InterfaceName) -> Result<Self, LinkError> {
+    pub async fn watch(name: InterfaceName, namespace: Namespace) -> Result<Self, LinkError> {
         let (connection, handle, messages) =
             new_multicast_connection(&[MulticastGroup::Link]).map_err(LinkError::Socket)?;
         let mut links = Self {
             name,
+            namespace,
             handle,
             messages: Box::new(messages),
             connection: tokio::spawn(connection),

@@ -15,9 +15,9 @@ use super::{
 };
 
 /// The networks that connections to these ports may come from.
-struct Group {
-    from: Vec<Ipv4Net>,
-    ports: Vec<Ports>,
+pub(super) struct Group {
+    pub from: Vec<Ipv4Net>,
+    pub ports: Vec<Ports>,
 }
 
 /// Lets nothing pass of connections of `protocol` that come from elsewhere than they may, also of those that were begun when
@@ -25,10 +25,9 @@ struct Group {
 pub(super) fn sources(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
     let refuse = |(number, Group { from, ports }): (usize, Group)| {
         let name = format!("{protocol}_from{number}");
-        let networks = Expression::Named(NamedExpression::Set(from.into_iter().map(element).collect()));
         let [is_protocol, translated] = is_forwarded(protocol);
         let is_listed = is(public_port(), text(format!("@{name}")));
-        let is_stranger = is_not(ct("ip saddr", Some(CTDir::Original)), networks);
+        let is_stranger = is_not(ct("ip saddr", Some(CTDir::Original)), networks(from));
         let rule = rule("forward", [is_protocol, translated, is_listed, is_stranger, counter(), drop()]);
         [set(name, ports), rule]
     };
@@ -58,7 +57,7 @@ pub(super) fn beginnings(
 }
 
 /// Forwards with the same sources together; without those that are for everybody.
-fn groups(forward: &[&Forward]) -> Vec<Group> {
+pub(super) fn groups(forward: &[&Forward]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for forward in forward.iter().filter(|forward| !forward.sources().is_empty()) {
         let from: Vec<Ipv4Net> = forward.sources().iter().map(|source| source.network()).collect();
@@ -74,6 +73,10 @@ fn groups(forward: &[&Forward]) -> Vec<Group> {
         }
     }
     groups
+}
+
+pub(super) fn networks(from: Vec<Ipv4Net>) -> Expression<'static> {
+    Expression::Named(NamedExpression::Set(from.into_iter().map(element).collect()))
 }
 
 fn element(network: Ipv4Net) -> SetItem<'static> {
@@ -93,7 +96,7 @@ fn public_port() -> Expression<'static> {
 }
 
 /// Whether so many have come at once, or in that time, that the next one is one too many.
-fn above(rate: Rate) -> Statement<'static> {
+pub(super) fn above(rate: Rate) -> Statement<'static> {
     Statement::Limit(Limit {
         rate: rate.count(),
         rate_unit: None,

@@ -1,6 +1,6 @@
 //! Network address translation: forwards become one nftables table, replaced in one transaction.
 //!
-//! `ruleset`, `forwarding`, `access` and `outgoing` decide, `nft` acts; `ports`, `terms` and `json` are the language between them.
+//! `ruleset`, `forwarding`, `access`, `outgoing` and `shared` decide, `nft` acts; `ports`, `terms` and `json` are the language between them.
 
 mod access;
 mod forwarding;
@@ -9,9 +9,11 @@ mod nft;
 mod outgoing;
 mod ports;
 mod ruleset;
+mod shared;
 mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use nft::{NftError, apply, remove};
 pub use ruleset::ruleset;
+pub use shared::shared;

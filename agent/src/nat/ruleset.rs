@@ -47,23 +47,30 @@ pub(super) fn removal() -> Batch<'static> {
     batch
 }
 
-fn table() -> NfListObject<'static> {
+pub(super) fn table() -> NfListObject<'static> {
     NfListObject::Table(Table { family: NfFamily::INet, name: TABLE.into(), handle: None })
 }
 
+pub(super) fn chain(
+    name: &'static str,
+    kind: NfChainType,
+    hook: NfHook,
+    priority: i32,
+    policy: NfChainPolicy,
+) -> NfListObject<'static> {
+    NfListObject::Chain(Chain {
+        family: NfFamily::INet,
+        table: TABLE.into(),
+        name: name.into(),
+        _type: Some(kind),
+        hook: Some(hook),
+        prio: Some(priority),
+        policy: Some(policy),
+        ..Chain::default()
+    })
+}
+
 fn chains() -> [NfListObject<'static>; 5] {
-    let chain = |name: &'static str, kind, hook, prio, policy| {
-        NfListObject::Chain(Chain {
-            family: NfFamily::INet,
-            table: TABLE.into(),
-            name: name.into(),
-            _type: Some(kind),
-            hook: Some(hook),
-            prio: Some(prio),
-            policy: Some(policy),
-            ..Chain::default()
-        })
-    };
     [
         chain("raw", NfChainType::Filter, NfHook::Prerouting, -300, NfChainPolicy::Accept),
         chain("prerouting", NfChainType::NAT, NfHook::Prerouting, -100, NfChainPolicy::Accept),

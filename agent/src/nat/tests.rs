@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use snapbox::assert_data_eq;
 
-use super::{json::to_json, ruleset};
+use super::{json::to_json, ruleset, shared};
 
 fn forward(protocol: Protocol, port: &str, address: &str, private: Option<&str>) -> Forward {
     let range = |text: &str| text.parse::<PortRange>().expect("a port or a range");
@@ -113,6 +113,26 @@ fn nft_reads_what_it_always_read() {
         rules["nftables"].as_array().expect("a list").iter().map(Value::to_string).collect();
     let text = format!("{{\"nftables\":[\n{}\n]}}\n", lines.join(",\n"));
     assert_data_eq!(text, snapbox::file!["ruleset.json"].raw());
+}
+
+#[test]
+fn in_a_shared_namespace_there_are_no_more_rules_than_asked_for() {
+    let here = |forward: Forward| forward.here();
+    let rules = |forward: &[Forward]| {
+        let json = to_json(&shared(&"ll0".parse().expect("a name"), forward));
+        let added = json["nftables"].as_array().expect("a list").iter().skip(2).map(Value::to_string);
+        added.collect::<Vec<_>>()
+    };
+    let plain = here(forward(Protocol::Tcp, "80", "172.17.0.2", None));
+    assert_eq!(rules(std::slice::from_ref(&plain)), [""; 0]);
+    let changed = here(forward(Protocol::Udp, "53", "172.17.0.2", Some("5353")));
+    let [table, chain, map, rule] = &rules(&[plain, changed])[..] else { panic!("other rules") };
+    assert!(table.contains("table") && chain.contains("prerouting"), "{table} {chain}");
+    assert!(map.contains("[[53,5353]]") && rule.contains("redirect"), "{map} {rule}");
+    let [_, chain, _, rule] = &rules(&[from("22", &["10.0.0.0/8"], None)])[..] else { panic!("other rules") };
+    assert!(chain.contains("raw") && rule.contains("ll0") && rule.contains("drop"), "{chain} {rule}");
+    let [_, chain, rule] = &rules(&[from("22", &[], Some("1/day"))])[..] else { panic!("other rules") };
+    assert!(chain.contains("prerouting") && rule.contains("limit"), "{chain} {rule}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use jiff::Timestamp;
-use landfall_api::{Address, Forward, MacAddr, Spec};
+use landfall_api::{Address, Forward, Spec};
 use nix::{sys::signal::Signal, unistd::geteuid};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -27,7 +27,7 @@ use crate::{
     progress::Progress,
     state::AgentState,
     target,
-    uplink::{self, Parent, UPLINK, UplinkError, companion},
+    uplink::{self, Parent, UplinkError, companion},
     view::{Target, View},
 };
 
@@ -92,19 +92,15 @@ impl Up<'_> {
         // Whoever had the lock may have taken its time.
         let target = target::wait_for(docker, &target.name, self.patience, self.progress).await?;
         let way = Way::find(args.path, &target).await?;
-        let forward =
-            ports::forwards(&target.name, &self.publish, &target.exposed, way.address, &args.access())?;
+        let forward = self.forwards(&target, &way)?;
         let forward = way.mark(forward, &target);
         self.warn_of_hidden(&target, &way, &forward);
         let image = image::provide(docker, args.image.as_deref(), self.progress);
         let image = self.in_time("provide the agent image", image).await?;
         let identity = self.identity(&target, way.path.clone(), image)?;
-        let spec = spec(&identity, forward)?;
         let name = container_name(&target.name);
-        let looking = async {
-            let container = docker.container(&name).await?;
-            Ok((examine(docker, &target.name, container.as_ref()).await?, container))
-        };
+        let spec = spec(&identity, &name, forward)?;
+        let looking = self.look(&name, &target, &way);
         let (existing, container) = self.in_time("look at what is there", looking).await?;
         let decided = plan(&existing, &identity, spec.forward());
         debug!(?decided, ?existing, "planned");
@@ -134,11 +130,20 @@ impl Up<'_> {
             }
         };
         way.check(&target)?;
-        let allowed = self.set_host_access(&view, identity.mac).await;
+        let allowed = self.set_host_access(&view, &identity).await;
         if allowed.is_err() {
             companion::remove(&view.container).await?;
         }
         allowed.map(|()| view)
+    }
+
+    /// What is to be forwarded. Where the uplink is in the target there may be nothing: it has all ports.
+    fn forwards(&self, target: &Container, way: &Way) -> Result<Vec<Forward>, Error> {
+        let access = self.args.access();
+        match ports::forwards(&target.name, &self.publish, &target.exposed, way.address, &access) {
+            Err(Error::NoPorts(_)) if matches!(way.path, Path::Direct(_)) => Ok(Vec::new()),
+            forwards => forwards,
+        }
     }
 
     /// Says which clients a wire does not show.
@@ -153,14 +158,35 @@ impl Up<'_> {
         }
     }
 
+    /// What is there under the name of the network container.
+    async fn look(
+        &self,
+        name: &str,
+        target: &Container,
+        way: &Way,
+    ) -> Result<(Existing, Option<Container>), Error> {
+        let container = self.docker.container(name).await?;
+        let existing = examine(&self.docker, &target.name, container.as_ref()).await?;
+        match (&existing, &container, &way.path) {
+            (Existing::Running(_), Some(left), Path::Direct(_)) if !path::leads(left, target).await => {
+                // It is where its target was before it started again. The lease that it has is for the next one to find.
+                self.progress.step(&format!("removing {name}, which its target has left behind"));
+                self.docker.remove(&left.id).await?;
+                Ok((Existing::Nothing, None))
+            }
+            _ => Ok((existing, container)),
+        }
+    }
+
     /// Lets the host reach the address, or no longer.
-    async fn set_host_access(&self, view: &View, mac: MacAddr) -> Result<(), Error> {
+    async fn set_host_access(&self, view: &View, identity: &Identity) -> Result<(), Error> {
         let (true, Some(address)) = (self.args.host_access, view.address) else {
             return Ok(companion::remove(&view.container).await?);
         };
         match self.docker.container(&view.container).await? {
             Some(container) => {
-                let uplink = (&*container.namespace, mac);
+                let name = identity.path.uplink(&container.name);
+                let uplink = (&*container.namespace, &*name, identity.mac);
                 Ok(companion::ensure(&container.name, &self.parent, uplink, address).await?)
             }
             None => Ok(()),
@@ -217,6 +243,8 @@ impl Up<'_> {
             labels: labels(&target.name, identity, spec),
             volume: name.clone(),
         };
+        undo.target = Some(target.clone());
+        way.make_room().await?;
         let id = undo.create(&self.docker, creation).await?;
         let mut conversation = Conversation::new(self.docker.attach(&id).await?, AgentState::default());
         self.progress.step(&format!("starting {name}"));
@@ -225,12 +253,12 @@ impl Up<'_> {
         let told = conversation.tell(spec).await;
         let container = self.docker.container(&id).await?.filter(Container::is_running);
         if let (Ok(()), Some(container)) = (told, container) {
+            let uplink = identity.path.uplink(&name);
             self.progress.step(&format!(
-                "attaching {UPLINK} to {} with the MAC address {}",
+                "attaching {uplink} to {} with the MAC address {}",
                 self.parent.name, identity.mac
             ));
-            uplink::create_macvlan(&self.parent, identity.mac, &container.namespace).await?;
-            undo.target = Some(target.clone());
+            uplink::create_macvlan(&self.parent, identity.mac, (&container.namespace, &uplink)).await?;
             way.lay(&container, &self.parent, spec.forward()).await?;
         }
         self.progress.step("waiting for an address");
@@ -283,11 +311,15 @@ impl Up<'_> {
     }
 }
 
-fn spec(identity: &Identity, forward: Vec<Forward>) -> Result<Spec, Error> {
+/// What the agent in the container `name` is to do.
+fn spec(identity: &Identity, name: &str, forward: Vec<Forward>) -> Result<Spec, Error> {
     let dhcp = Address::Dhcp(identity.dhcp.clone());
-    let interface = UPLINK.parse().map_err(UplinkError::from)?;
-    Spec::new(interface, dhcp, forward)
-        .map_err(|(later, earlier)| Error::Overlap { earlier: earlier.to_string(), later: later.to_string() })
+    let interface = identity.path.uplink(name).parse().map_err(UplinkError::from)?;
+    let spec = Spec::new(interface, dhcp, forward).map_err(|(later, earlier)| Error::Overlap {
+        earlier: earlier.to_string(),
+        later: later.to_string(),
+    })?;
+    Ok(if matches!(identity.path, Path::Direct(_)) { spec.shared() } else { spec })
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a lease lasts depends on the time of day")]

@@ -68,6 +68,9 @@ pub struct Creation {
     pub volume: String,
 }
 
+/// How the network mode of a container begins that is in the network namespace of another one.
+pub const GUEST: &str = "container:";
+
 /// Where an agent keeps its lease, as its image says.
 const STATE: &str = "/var/lib/landfall";
 
@@ -80,9 +83,12 @@ pub(super) fn to_container(found: ContainerInspectResponse) -> Container {
     let state = found.state.unwrap_or_default();
     let config = found.config.unwrap_or_default();
     let settings = found.network_settings.unwrap_or_default();
-    // Podman has no name for the namespace of a container without a network.
     let pid = state.pid.unwrap_or_default();
-    let sandbox = settings.sandbox_key.filter(|key| !key.is_empty());
+    let network_mode = found.host_config.and_then(|host| host.network_mode).unwrap_or_default();
+    // Podman has no name for the namespace of a container without a network, and for one in another's that of the other, where
+    // it may be no longer.
+    let is_guest = network_mode.starts_with(GUEST);
+    let sandbox = settings.sandbox_key.filter(|key| !key.is_empty() && !is_guest);
     let namespace = sandbox.map_or_else(|| format!("/proc/{pid}/ns/net").into(), PathBuf::from);
     let published = settings.ports.unwrap_or_default().into_iter();
     let published = published.filter(|(_, bindings)| bindings.as_ref().is_some_and(|all| !all.is_empty()));
@@ -96,7 +102,7 @@ pub(super) fn to_container(found: ContainerInspectResponse) -> Container {
         exit_code: state.exit_code,
         labels: config.labels.unwrap_or_default(),
         image: found.image.unwrap_or_default(),
-        network_mode: found.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
+        network_mode,
         networks: addresses.collect(),
         exposed: config.exposed_ports.unwrap_or_default(),
         published_udp: published.filter_map(|(port, _)| port.strip_suffix("/udp")?.parse().ok()).collect(),
@@ -104,7 +110,8 @@ pub(super) fn to_container(found: ContainerInspectResponse) -> Container {
     }
 }
 
-/// A container with the two capabilities that the agent needs and nothing else that it does not.
+/// A container with the two capabilities that the agent needs and nothing else that it does not. In the network namespace of
+/// another one it changes nothing there that is for all, and needs a third.
 pub(super) fn to_body(creation: Creation) -> ContainerCreateBody {
     let sysctls = [
         ("net.ipv4.ip_forward", "1"),
@@ -114,6 +121,10 @@ pub(super) fn to_body(creation: Creation) -> ContainerCreateBody {
         ("net.ipv4.conf.all.arp_ignore", "1"),
         ("net.ipv4.conf.all.arp_announce", "2"),
     ];
+    let is_guest = creation.network.starts_with(GUEST);
+    let mut capabilities = vec!["NET_ADMIN".to_owned(), "NET_RAW".to_owned()];
+    capabilities.extend(is_guest.then(|| "NET_BIND_SERVICE".to_owned()));
+    let sysctls = (!is_guest).then(|| sysctls.map(|(key, value)| (key.into(), value.into())).into());
     let volume = Mount {
         typ: Some(MountType::VOLUME),
         source: Some(creation.volume),
@@ -130,12 +141,12 @@ pub(super) fn to_body(creation: Creation) -> ContainerCreateBody {
         mounts: Some(vec![volume]),
         network_mode: Some(creation.network),
         cap_drop: Some(vec!["ALL".into()]),
-        cap_add: Some(vec!["NET_ADMIN".into(), "NET_RAW".into()]),
+        cap_add: Some(capabilities),
         readonly_rootfs: Some(true),
         security_opt: Some(vec!["no-new-privileges".into()]),
         memory: Some(128 << 20),
         pids_limit: Some(32),
-        sysctls: Some(sysctls.map(|(key, value)| (key.into(), value.into())).into()),
+        sysctls,
         // The reports are read back from the log, so it must be of a kind that can be read, and bounded.
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".into()),

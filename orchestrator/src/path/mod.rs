@@ -1,5 +1,6 @@
 //! Paths: how packets get from a network container to its target. One file for each kind that makes something of its own.
 
+mod direct;
 mod pair;
 mod rules;
 mod wire;
@@ -7,14 +8,20 @@ mod wire;
 use std::net::Ipv4Addr;
 
 use clap::ValueEnum;
-use landfall_api::{Forward, Protocol};
+use landfall_api::{Forward, HERE, Protocol};
 use thiserror::Error;
 use tracing::debug;
 
 use crate::{
-    docker::Container, error::Error, identity::container_name, netlink::NetlinkError, netns::Id,
-    network_container, target, uplink::Parent,
+    docker::{Container, GUEST},
+    error::Error,
+    identity::container_name,
+    netlink::NetlinkError,
+    netns::Id,
+    network_container, target,
+    uplink::{Parent, UPLINK},
 };
+use direct::Direct;
 use wire::Wire;
 
 /// A path, as it is asked for.
@@ -25,6 +32,8 @@ pub enum Kind {
     Wire,
     /// A Docker network that both are on; the container stays untouched, and sees the network container's address
     Bridge,
+    /// The uplink in the container itself, with all its ports; as fast as a macvlan, because nothing is forwarded
+    Direct,
 }
 
 /// What a network container is told of its path when it is made, for good.
@@ -34,6 +43,8 @@ pub enum Path {
     Wire,
     /// The Docker network of that name.
     Bridge(String),
+    /// The network namespace of a target, as Docker is told of it: `container:ID`.
+    Direct(String),
 }
 
 /// Why a path cannot be made.
@@ -68,6 +79,7 @@ pub struct Way {
     /// The target's address on it.
     pub address: Ipv4Addr,
     wire: Wire,
+    direct: Direct,
 }
 
 impl Path {
@@ -75,7 +87,15 @@ impl Path {
     pub fn network(&self) -> &str {
         match self {
             Self::Wire => "none",
-            Self::Bridge(network) => network,
+            Self::Bridge(network) | Self::Direct(network) => network,
+        }
+    }
+
+    /// What the uplink of a network container is called.
+    pub fn uplink(&self, container: &str) -> String {
+        match self {
+            Self::Wire | Self::Bridge(_) => UPLINK.to_owned(),
+            Self::Direct(_) => direct::uplink(container),
         }
     }
 
@@ -84,6 +104,7 @@ impl Path {
         match self {
             Self::Wire => "wire",
             Self::Bridge(_) => "bridge",
+            Self::Direct(_) => "direct",
         }
     }
 
@@ -92,6 +113,7 @@ impl Path {
         match name {
             "wire" => Some(Self::Wire),
             "bridge" => Some(Self::Bridge(network.to_owned())),
+            "direct" => Some(Self::Direct(network.to_owned())),
             _ => None,
         }
     }
@@ -104,15 +126,18 @@ impl Way {
     /// If there can be none.
     pub async fn find(kind: Kind, target: &Container) -> Result<Self, Error> {
         target::has_own_network(target)?;
-        let wire = Wire::find(&container_name(&target.name), &target.namespace).await?;
+        let name = container_name(&target.name);
+        let wire = Wire::find(&name, &target.namespace).await?;
+        let direct = Direct::find(&name, &target.namespace).map_err(PathError::from)?;
         let (path, address) = match kind {
+            Kind::Direct => (Path::Direct(format!("{GUEST}{}", target.id)), HERE),
             Kind::Wire => (Path::Wire, wire.address()?),
             Kind::Bridge => {
                 let (network, address) = target::network(target)?;
                 (Path::Bridge(network), address)
             }
         };
-        Ok(Self { path, address, wire })
+        Ok(Self { path, address, wire, direct })
     }
 
     /// What of `forward` hides its clients from the target: all over a bridge; over a wire, datagrams to a port that
@@ -121,8 +146,9 @@ impl Way {
         let hides = |forward: &Forward| {
             let ports = forward.private();
             let is_in = |port: &u16| (ports.first()..=ports.last()).contains(port);
-            self.path != Path::Wire
-                || (forward.protocol() == Protocol::Udp && target.published_udp.iter().any(is_in))
+            matches!(self.path, Path::Bridge(_))
+                || self.path == Path::Wire
+                    && (forward.protocol() == Protocol::Udp && target.published_udp.iter().any(is_in))
         };
         let mark = |forward: Forward| {
             let hidden = hides(&forward);
@@ -157,14 +183,28 @@ impl Way {
         match self.path {
             Path::Wire => self.wire.lay(&container.namespace, parent.mtu, forward).await,
             Path::Bridge(_) => self.wire.clear().await,
+            Path::Direct(_) => {
+                self.direct.lay();
+                self.wire.give_way(forward).await
+            }
         }
+    }
+
+    /// Takes away an uplink that is still in the target, of an agent that has ended.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn make_room(&self) -> Result<(), PathError> {
+        Ok(self.direct.clear().await?)
     }
 }
 
 /// Whether the path of a network container still leads to its target. Who may not look takes it for granted.
 pub async fn leads(container: &Container, target: &Container) -> bool {
-    if network_container::path(container) != Path::Wire.as_str() {
-        return true;
+    match network_container::path(container) {
+        "wire" => {}
+        "direct" => return are_together(container, target),
+        _ => return true,
     }
     match Wire::find(&container.name, &target.namespace).await {
         Ok(wire) => wire.is_laid().await.unwrap_or(true),
@@ -175,6 +215,11 @@ pub async fn leads(container: &Container, target: &Container) -> bool {
     }
 }
 
+/// Whether two containers are in one network namespace.
+fn are_together(one: &Container, other: &Container) -> bool {
+    matches!((Id::of(&one.namespace), Id::of(&other.namespace)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// Removes whatever a path has made in a target. One that has just stopped has nothing any more.
 ///
 /// # Errors
@@ -183,9 +228,13 @@ pub async fn clear(target: &Container) -> Result<(), PathError> {
     if target::has_own_network(target).is_err() {
         return Ok(());
     }
-    match Wire::find(&container_name(&target.name), &target.namespace).await {
-        Ok(wire) => wire.clear().await,
+    let name = container_name(&target.name);
+    let clearing = async {
+        Direct::find(&name, &target.namespace)?.clear().await?;
+        Wire::find(&name, &target.namespace).await?.clear().await
+    };
+    match clearing.await {
         Err(PathError::Kernel(NetlinkError::Namespace(..))) => Ok(()),
-        Err(error) => Err(error),
+        result => result,
     }
 }

@@ -28,14 +28,17 @@ pub enum Rule {
 
 /// The rules for a wire over which these forwards come.
 pub fn rules(pair: Pair, forward: &[Forward]) -> Vec<Rule> {
+    let mut rules = vec![Rule::From(pair.target().addr(), pair.number())];
+    rules.extend(datagrams(pair.number(), forward));
+    rules
+}
+
+/// The rules that lead the answers of these forwards' datagrams to a table.
+pub fn datagrams(table: u32, forward: &[Forward]) -> Vec<Rule> {
     let is_datagram = |forward: &&Forward| forward.protocol() == Protocol::Udp && !forward.masquerade();
     let ports = PortRange::merge(forward.iter().filter(is_datagram).map(Forward::private).collect());
-    let mut rules = vec![Rule::From(pair.target().addr(), pair.number())];
-    if !ports.is_empty() {
-        rules.push(Rule::Neighbours);
-    }
-    rules.extend(ports.into_iter().map(|ports| Rule::Datagrams(ports, pair.number())));
-    rules
+    let neighbours = Some(Rule::Neighbours).filter(|_| !ports.is_empty());
+    neighbours.into_iter().chain(ports.into_iter().map(|ports| Rule::Datagrams(ports, table))).collect()
 }
 
 impl Rule {

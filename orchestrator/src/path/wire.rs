@@ -5,7 +5,7 @@ use std::{fs, net::Ipv4Addr, os::fd::AsRawFd as _, path::Path, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
-use landfall_api::Forward;
+use landfall_api::{Forward, SHARED_TABLE};
 use nix::errno::Errno;
 use rtnetlink::{
     IpVersion, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
@@ -21,7 +21,7 @@ use tracing::debug;
 use super::{
     PathError,
     pair::Pair,
-    rules::{Rule, rules},
+    rules::{Rule, datagrams, rules},
 };
 use crate::{
     netlink::{Netlink, NetlinkError, OURS, are_pair, ignore, is, namespace, refused, short_name},
@@ -121,7 +121,17 @@ impl Wire {
         }
         let route = self.target.netlink.handle.route().add(route(pair, far.index)).replace().execute().await;
         route.map_err(refused("lead the target's answers over the wire"))?;
-        self.set_rules(Some(pair), &rules(pair, forward)).await
+        self.set_rules(Some(pair.number()), &rules(pair, forward)).await
+    }
+
+    /// Removes what of it is in the target, where these forwards come over an uplink of the target's own: what is sent from that
+    /// address is the agent's business, and only datagrams from no address are left.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn give_way(&self, forward: &[Forward]) -> Result<(), PathError> {
+        self.remove_end().await?;
+        self.set_rules(Some(SHARED_TABLE), &datagrams(SHARED_TABLE, forward)).await
     }
 
     /// Removes what of it is in the target.
@@ -129,12 +139,17 @@ impl Wire {
     /// # Errors
     /// If the kernel refuses.
     pub async fn clear(&self) -> Result<(), PathError> {
-        if let Some(end) = self.target.netlink.link(&self.name).await? {
-            self.target.netlink.remove(end.header.index).await?;
-        }
+        self.remove_end().await?;
         match self.set_rules(None, &[]).await {
             Err(PathError::NoRules) => Ok(()),
             result => result,
+        }
+    }
+
+    async fn remove_end(&self) -> Result<(), PathError> {
+        match self.target.netlink.link(&self.name).await? {
+            Some(end) => Ok(self.target.netlink.remove(end.header.index).await?),
+            None => Ok(()),
         }
     }
 
@@ -173,27 +188,32 @@ impl Wire {
             .build()
     }
 
-    /// Brings the target's rules of this wire, and of wires that are gone, to what they should be.
-    async fn set_rules(&self, own: Option<Pair>, wanted: &[Rule]) -> Result<(), PathError> {
+    /// Brings the target's rules that lead to the table `own`, and to those of wires that are gone, to what they should be.
+    async fn set_rules(&self, own: Option<u32>, wanted: &[Rule]) -> Result<(), PathError> {
         let handle = &self.target.netlink.handle;
         let found = self.rules().await?;
         let alive = self.tables().await?;
-        let own = own.map(Pair::number);
         let is_anothers =
             |rule: &Rule| rule.table().is_some_and(|table| Some(table) != own && alive.contains(&table));
         let others: Vec<Rule> = found.iter().copied().filter(is_anothers).collect();
         // All wires share the rule for neighbours.
         let needs_neighbours = others.iter().any(|rule| matches!(rule, Rule::Datagrams(..)));
+        let is_agents = |rule: &Rule| {
+            own == Some(SHARED_TABLE) && matches!(rule, Rule::From(_, table) if *table == SHARED_TABLE)
+        };
         let keep = |rule: &Rule| {
-            wanted.contains(rule) || others.contains(rule) || (needs_neighbours && *rule == Rule::Neighbours)
+            wanted.contains(rule)
+                || is_agents(rule)
+                || others.contains(rule)
+                || (needs_neighbours && *rule == Rule::Neighbours)
         };
         for rule in wanted.iter().filter(|rule| !found.contains(rule)) {
             let mut adding = handle.rule().add().v4();
             *adding.message_mut() = rule.message();
             adding.execute().await.map_err(unruly(&[Errno::EINVAL]))?;
-            // A kernel that knows no rules by port takes them for rules about everything, and says nothing. The first rule is
-            // about one address, and shows by its mark whether this is one.
-            if matches!(rule, Rule::From(..)) && !self.rules().await?.contains(rule) {
+            // A kernel that knows no rules by port takes them for rules about everything, and says nothing. The first rule shows by
+            // its mark whether this is one, and is about one address or changes nothing.
+            if wanted.first() == Some(rule) && !self.rules().await?.contains(rule) {
                 drop(handle.rule().del(rule.message()).execute().await);
                 return Err(PathError::NoRules);
             }

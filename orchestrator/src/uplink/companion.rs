@@ -22,7 +22,7 @@ use rtnetlink::{
 };
 use tracing::debug;
 
-use super::{Parent, UPLINK, UplinkError};
+use super::{Parent, UplinkError};
 use crate::{
     identity::derive_mac,
     netlink::{Netlink, NetlinkError, OURS, ignore, namespace, refused, short_name},
@@ -45,7 +45,7 @@ pub async fn check(parent: &Parent) -> Result<(), UplinkError> {
 pub async fn ensure(
     container: &str,
     parent: &Parent,
-    (path, mac): (&Path, MacAddr),
+    (path, uplink, mac): (&Path, &str, MacAddr),
     address: Ipv4Addr,
 ) -> Result<(), UplinkError> {
     let host = Netlink::open()?;
@@ -60,7 +60,7 @@ pub async fn ensure(
     let route = host.handle.route().add(route(index, address, own)).replace().execute().await;
     route.map_err(refused(format!("lead the host to {address} over its companion")))?;
     let container = Netlink::open_in(&namespace(path, "the network container")?)?;
-    match container.link(UPLINK).await? {
+    match container.link(uplink).await? {
         Some(uplink) => {
             forget_neighbours(&container, uplink.header.index, own).await?;
             Ok(neighbour(&container, uplink.header.index, own, &own_mac).await?)

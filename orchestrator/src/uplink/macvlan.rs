@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkMacVlan, packet_route::link::MacVlanMode};
 use tokio::time::interval;
 
-use super::{Parent, UPLINK, UplinkError};
+use super::{Parent, UplinkError};
 use crate::netlink::{Netlink, is, namespace, refused};
 
 /// The kernel takes its time to remove the namespace of a container that has ended, and its macvlan with it; it tells
@@ -15,15 +15,19 @@ use crate::netlink::{Netlink, is, namespace, refused};
 const TRY_EVERY: Duration = Duration::from_millis(10);
 const TRIES: u32 = 500;
 
-/// Makes the uplink straight in the network namespace at `namespace`, in one step: there is no moment at which it could be
+/// Makes the uplink called `name` straight in the network namespace at `namespace`, in one step: there is no moment at which it could be
 /// left on the host. It is up, so that the kernel sees to it that nobody else on the parent has its MAC address.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub async fn create(parent: &Parent, mac: MacAddr, namespace: &Path) -> Result<(), UplinkError> {
+pub async fn create(
+    parent: &Parent,
+    mac: MacAddr,
+    (namespace, name): (&Path, &str),
+) -> Result<(), UplinkError> {
     let netlink = Netlink::open()?;
     let namespace = self::namespace(namespace, "the network container")?;
-    let macvlan = LinkMacVlan::new(UPLINK, parent.index, MacVlanMode::Bridge)
+    let macvlan = LinkMacVlan::new(name, parent.index, MacVlanMode::Bridge)
         .address(mac.0.to_vec())
         .setns_by_fd(namespace.as_raw_fd())
         .up()

@@ -61,8 +61,9 @@ fn main() {
     let client = lan.client();
     let ways = [
         bare(&interface),
-        landfalls("wire", &interface),
-        landfalls("bridge", &interface),
+        landfalls("landfall, direct", "direct", &interface),
+        landfalls("landfall, wire", "wire", &interface),
+        landfalls("landfall, bridge", "bridge", &interface),
         published(),
         scripted(&interface),
         klipper(),
@@ -144,17 +145,12 @@ fn bare(interface: &str) -> Way {
     Way::new("bare macvlan in the container", BARE, target, Vec::new())
 }
 
-fn landfalls(path: &'static str, interface: &str) -> Way {
+fn landfalls(name: &'static str, path: &str, interface: &str) -> Way {
     let target = Target::web();
     let ports = ["-p", "80", "-p", "5201", "-p", "5201/udp"];
     let address =
         landfall(&[&["up", "-q", &target.name, interface, "--path", path], &ports[..]].concat()).done();
-    Way::new(
-        if path == "wire" { "landfall, wire" } else { "landfall, bridge" },
-        address.trim(),
-        target,
-        Vec::new(),
-    )
+    Way::new(name, address.trim(), target, Vec::new())
 }
 
 /// Docker's own way.

@@ -1,0 +1,105 @@
+//! Decides the ruleset in a namespace that the agent shares with its target: no more than was asked for.
+//!
+//! What arrives on the uplink is the target's, as on any machine of the LAN. Rules are there for forwards that change ports, or
+//! are not for everybody; where there are none, packets meet no rule and no connection is tracked.
+
+use landfall_api::{Forward, InterfaceName, Protocol};
+use nftables::{
+    expr::{Expression, MetaKey},
+    schema::{NfListObject, Nftables, SetType},
+    stmt::{NAT, Statement},
+    types::{NfChainPolicy, NfChainType, NfHook},
+};
+
+use super::{
+    access::{above, groups, networks},
+    forwarding::{each_port, map, set},
+    ports::Ports,
+    ruleset::{chain, removal, table},
+    terms::{counter, destination_type, drop, field, is, is_not, lookup, meta, rule, text},
+};
+
+/// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
+pub fn shared(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static> {
+    let uplink = text(uplink.as_str());
+    let of_protocol = |protocol: Protocol| {
+        let forward: Vec<&Forward> =
+            forward.iter().filter(|forward| forward.protocol() == protocol).collect();
+        let sources = sources(&uplink, protocol, &forward);
+        let limits = limits(&uplink, protocol, &forward);
+        (sources, [limits, change_ports(&uplink, protocol, &forward)].concat())
+    };
+    let (sources, translations): (Vec<_>, Vec<_>) = Protocol::ALL.into_iter().map(of_protocol).unzip();
+    let with_chain = |chain: NfListObject<'static>, objects: Vec<Vec<NfListObject<'static>>>| {
+        let objects = objects.concat();
+        Some(chain).filter(|_| !objects.is_empty()).into_iter().chain(objects)
+    };
+    let raw = chain("raw", NfChainType::Filter, NfHook::Prerouting, -300, NfChainPolicy::Accept);
+    let prerouting = chain("prerouting", NfChainType::NAT, NfHook::Prerouting, -100, NfChainPolicy::Accept);
+    let objects: Vec<_> = with_chain(raw, sources).chain(with_chain(prerouting, translations)).collect();
+    let mut batch = removal();
+    if !objects.is_empty() {
+        batch.add(table());
+    }
+    for object in objects {
+        batch.add(object);
+    }
+    batch.to_nftables()
+}
+
+/// Drops what comes from elsewhere than it may, before anything else is done about it.
+fn sources(
+    uplink: &Expression<'static>,
+    protocol: Protocol,
+    forward: &[&Forward],
+) -> Vec<NfListObject<'static>> {
+    let refuse = |(number, group): (usize, super::access::Group)| {
+        let name = format!("{protocol}_from{number}");
+        let is_listed = is(field(protocol.as_str(), "dport"), text(format!("@{name}")));
+        let is_stranger = is_not(field("ip", "saddr"), networks(group.from));
+        [set(name, group.ports), rule("raw", [from_lan(uplink), is_listed, is_stranger, counter(), drop()])]
+    };
+    groups(forward).into_iter().enumerate().flat_map(refuse).collect()
+}
+
+/// Drops the first packet of a connection that begins too often. That chain sees no other.
+fn limits(
+    uplink: &Expression<'static>,
+    protocol: Protocol,
+    forward: &[&Forward],
+) -> Vec<NfListObject<'static>> {
+    let limits = forward.iter().filter_map(|forward| Some((forward.limit()?, Ports::from(forward.port()))));
+    let limited = limits.map(|(rate, ports)| {
+        let is_its = is(field(protocol.as_str(), "dport"), ports.into());
+        rule("prerouting", [from_lan(uplink), to_us(), is_its, above(rate), counter(), drop()])
+    });
+    limited.collect()
+}
+
+/// Leads public ports to other private ones.
+fn change_ports(
+    uplink: &Expression<'static>,
+    protocol: Protocol,
+    forward: &[&Forward],
+) -> Vec<NfListObject<'static>> {
+    let name = format!("{protocol}_remap_port");
+    let private = |(public, _, private): (Ports, _, u16)| (public, Expression::Number(private.into()));
+    let ports: Vec<_> = forward.iter().flat_map(|forward| each_port(forward)).map(private).collect();
+    if ports.is_empty() {
+        return Vec::new();
+    }
+    let port = Some(lookup(field(protocol.as_str(), "dport"), &name));
+    let redirect = Statement::Redirect(Some(NAT { addr: None, family: None, port, flags: None }));
+    // nft asks for the protocol before it takes a port.
+    let is_protocol = is(meta(MetaKey::L4proto), text(protocol.as_str()));
+    let rule = rule("prerouting", [from_lan(uplink), to_us(), is_protocol, redirect]);
+    vec![map(name, SetType::InetService, ports), rule]
+}
+
+fn from_lan(uplink: &Expression<'static>) -> Statement<'static> {
+    is(meta(MetaKey::Iifname), uplink.clone())
+}
+
+fn to_us() -> Statement<'static> {
+    is(destination_type(), text("local"))
+}

@@ -1,0 +1,217 @@
+//! The direct path: the target is a machine of the LAN, and stays what it was on its own networks.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use landfall_tests::{
+    client::{connect, echo, fetch},
+    docker::{IDLE, Network, Target, WEB, inspect},
+    lan::{CLIENT, Lan, ROUTED_CLIENT},
+    landfall::landfall,
+    netns::Netns,
+    run::{output, run, wait_until},
+};
+
+const SERVICES: [&str; 5] = [WEB, "--udp", "53", "--udp-connected", "54"];
+const FORWARDS: [&str; 6] = ["-p", "80", "-p", "53/udp", "-p", "54/udp"];
+
+/// Runs `up` with the direct path, and gives the address.
+fn up(target: &Target, interface: &str, options: &[&str]) -> Ipv4Addr {
+    let said =
+        landfall(&[&["up", "-q", &target.name, interface, "--path", "direct"], options].concat()).done();
+    said.trim().parse().expect("an address")
+}
+
+/// Whom the target takes a client for, at a TCP port.
+fn seen(client: &Netns, address: Ipv4Addr, port: u16) -> String {
+    seen_in(&fetch(client, SocketAddrV4::new(address, port)).expect("an answer"))
+}
+
+/// Whom the target takes a client for, at a UDP port.
+fn seen_at(client: &Netns, address: Ipv4Addr, port: u16) -> String {
+    seen_in(&echo(client, SocketAddrV4::new(address, port), "who am i").expect("an answer"))
+}
+
+fn seen_in(page: &str) -> String {
+    let (_, seen) = page.split_once("you are ").expect("a greeting");
+    seen.split(' ').next().expect("an address").to_owned()
+}
+
+#[test]
+fn the_target_is_a_machine_of_the_lan() {
+    let mut lan = Lan::new();
+    let interface = lan.host_port();
+    let (network, other) = (Network::new(), Network::new());
+    let on_two = Target::run(&[&["--network", &*network.name], &SERVICES[..]].concat());
+    run(&["docker", "network", "connect", &other.name, &on_two.name]);
+    let targets = [
+        ("on the default network", Target::run(&SERVICES)),
+        ("on networks of its own", on_two),
+        ("on none", Target::run(&[&["--network", "none"], &SERVICES[..]].concat())),
+    ];
+    let clients = [(lan.client(), CLIENT), (lan.routed_client(), ROUTED_CLIENT)];
+    for (what, target) in targets {
+        let routes = || target.inside(&["ip", "-4", "route", "show", "default"]);
+        let before = routes();
+        let address = up(&target, &interface, &FORWARDS);
+        // It sees who asks, on the LAN and beyond its router, and answers from the address that was asked
+        for (client, its_address) in &clients {
+            assert_eq!(seen(client, address, 80), *its_address, "{what}");
+            assert_eq!(seen_at(client, address, 53), *its_address, "{what}");
+            assert_eq!(seen_at(client, address, 54), *its_address, "{what}, from a connected socket");
+            client.run(&["ping", "-q", "-c", "1", "-W", "5", &address.to_string()]);
+        }
+        // Its own way out stays, or is the LAN's if it had none
+        let by_the_lan = format!("default via 10.99.0.1 dev {}", uplink(&target));
+        assert!(
+            if before.is_empty() { routes().contains(&by_the_lan) } else { routes() == before },
+            "{what}"
+        );
+        if before.is_empty() {
+            target.inside(&["ping", "-q", "-c", "1", "-W", "5", ROUTED_CLIENT]);
+        }
+        landfall(&["down", &target.name]).done();
+        assert_eq!((target.traces(), routes()), (Vec::new(), before), "{what}");
+    }
+}
+
+/// What the uplink in a target is called.
+fn uplink(target: &Target) -> String {
+    let links = target.inside(&["ip", "-o", "link", "show", "type", "macvlan"]);
+    let (_, name) = links.split_once(": ").expect("it is there");
+    name.split('@').next().expect("a word").to_owned()
+}
+
+#[test]
+fn nothing_changes_on_the_targets_own_networks() {
+    // Given a target that Docker publishes on the host, and a neighbour
+    let mut lan = Lan::new();
+    let interface = lan.host_port();
+    run(&["ip", "addr", "add", "10.99.0.3/24", "dev", &interface, "noprefixroute"]);
+    let target = Target::run(&[&["-p", "127.0.0.1::80"], &SERVICES[..]].concat());
+    let neighbour = Target::run(&[IDLE]);
+    let neighbour = Netns::attach(&inspect(&neighbour.name, "{{.State.Pid}}"));
+    let published = run(&["docker", "port", &target.name, "80/tcp"]);
+    // When it has an address on the LAN, too
+    up(&target, &interface, &FORWARDS);
+    // Then both get their answers as before
+    run(&["curl", "--silent", "--show-error", "--max-time", "5", &format!("http://{}/", published.trim())]);
+    let inner: Ipv4Addr = target.address().parse().expect("an address");
+    fetch(&neighbour, SocketAddrV4::new(inner, 80)).expect("an answer within the network");
+    for port in [53, 54] {
+        echo(&neighbour, SocketAddrV4::new(inner, port), "hello").expect("an answer within the network");
+    }
+    // The LAN does not get there, nor learn of it
+    let client = lan.client();
+    client.ip(&format!("route add {inner} dev eth0"));
+    assert!(connect(&client, SocketAddrV4::new(inner, 80)).is_err(), "the LAN reaches {inner}");
+    // And nothing is translated, nor any connection tracked for it
+    assert_eq!(target.inside(&["nft", "list", "tables"]), "");
+}
+
+#[test]
+fn ports_that_change_and_ports_for_some() {
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::run(&SERVICES), lan.host_port());
+    let (near, far) = (lan.client(), lan.routed_client());
+    let options = ["-p", "80,limit=3/hour", "-p", "8080:80,from=10.98.0.0/24", "-p", "1053:53/udp"];
+    let address = up(&target, &interface, &options);
+    let at = |port| SocketAddrV4::new(address, port);
+    assert_eq!(seen(&far, address, 8080), ROUTED_CLIENT);
+    assert!(connect(&near, at(8080)).is_err());
+    for client in [&near, &far] {
+        echo(client, at(1053), "hello").expect("an answer");
+    }
+    assert_eq!((0..5).filter(|_| connect(&near, at(80)).is_ok()).count(), 3);
+    // When that changes, it is the same agent
+    let id = || inspect(&target.network_container(), "{{.Id}}");
+    let before = id();
+    assert_eq!(up(&target, &interface, &["-p", "80", "-p", "8080:80,from=10.99.0.0/24"]), address);
+    assert_eq!((id(), seen(&near, address, 8080)), (before, CLIENT.to_owned()));
+    assert!(connect(&far, at(8080)).is_err() && connect(&near, at(80)).is_ok());
+    // And from one path to the other and back it is the same address
+    let wire = ["up", "-q", &target.name, &interface, "-p", "80"];
+    assert_eq!(landfall(&wire).done().trim(), address.to_string());
+    assert_eq!(seen(&far, address, 80), ROUTED_CLIENT);
+    assert_eq!(up(&target, &interface, &["-p", "80"]), address);
+    assert_eq!(seen(&far, address, 80), ROUTED_CLIENT);
+    landfall(&["down", &target.name]).done();
+    assert_eq!(target.traces(), [""; 0]);
+    assert_eq!(target.inside(&["nft", "list", "tables"]), "");
+}
+
+#[test]
+fn a_target_that_comes_back_has_its_address_again() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
+    let address = up(&target, &interface, &FORWARDS);
+    run(&["docker", "restart", "-t", "1", &target.name]);
+    target.wait_until_it_serves();
+    assert_eq!(landfall(&["inspect", &target.name]).json()["state"], "orphaned");
+    let said = landfall(&[&["up", &target.name, &interface, "--path", "direct"], &FORWARDS[..]].concat());
+    assert!(said.stderr.contains("left behind"), "{}", said.stderr);
+    assert!(said.done().ends_with(&format!("ip={address}\n")));
+    assert_eq!(seen(&client, address, 80), CLIENT);
+    // It was not given back meanwhile
+    let log = run(&["docker", "logs", &target.network_container()]);
+    assert!(!log.contains("searching"), "{log}");
+}
+
+#[test]
+fn whatever_dies_first_nothing_is_left() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
+    let name = target.network_container();
+    let deaths = [
+        &["docker", "kill", &*name][..],
+        &["docker", "rm", "--force", &name],
+        &["docker", "stop", &name],
+        &["docker", "pause", &target.name],
+    ];
+    let mut address = up(&target, &interface, &FORWARDS);
+    for death in deaths {
+        run(death);
+        output(&["docker", "unpause", &target.name]);
+        // Either the next `up` repairs it
+        address = up(&target, &interface, &FORWARDS);
+        assert_eq!(seen(&client, address, 80), CLIENT, "after {death:?}");
+        run(death);
+        // Or `down` takes it away
+        landfall(&["down", &target.name]).done();
+        assert_eq!(target.traces(), [""; 0], "after {death:?}");
+        output(&["docker", "unpause", &target.name]);
+        address = up(&target, &interface, &FORWARDS);
+    }
+    // The other way round, there is nothing to leave it in; Podman wants the network container to go first
+    let remove = ["docker", "rm", "--force", &target.name];
+    let refused = output(&remove);
+    assert!(
+        refused.status.success() || String::from_utf8_lossy(&refused.stderr).contains("dependent containers")
+    );
+    landfall(&["down", &target.name]).done();
+    assert!(!target.is_exposed());
+    wait_until("the address is gone", || connect(&client, SocketAddrV4::new(address, 80)).is_err());
+}
+
+#[test]
+fn a_target_that_exposes_nothing_has_an_address_all_the_same() {
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::run(&[IDLE]), lan.host_port());
+    let address = up(&target, &interface, &[]);
+    lan.client().run(&["ping", "-q", "-c", "1", "-W", "5", &address.to_string()]);
+    // Its agent has the two capabilities, and CAP_NET_BIND_SERVICE (bit 10), for what is the target's stays as it is
+    let pid = inspect(&target.network_container(), "{{.State.Pid}}");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    for line in ["CapEff:\t0000000000003400", "CapBnd:\t0000000000003400", "NoNewPrivs:\t1"] {
+        assert!(status.contains(line), "{status}");
+    }
+}
+
+#[test]
+fn the_host_reaches_it_if_it_is_let() {
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::run(&SERVICES), lan.host_port());
+    run(&["ip", "addr", "add", "10.99.0.7/24", "dev", &interface, "noprefixroute"]);
+    let address = up(&target, &interface, &["-p", "80", "--host-access"]);
+    let url = format!("http://{address}/");
+    assert_eq!(seen_in(&run(&["curl", "--silent", "--show-error", "--max-time", "5", &url])), "10.99.0.7");
+}
