@@ -254,7 +254,8 @@ demo: packages root build test-images ## Give a container an address on a practi
 .PHONY: bench
 bench: packages root docker build test-images ## Measure the figures of docs/benchmarks.md
 	@[[ -n "$(ONLY)" ]] || $(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench
-	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_paths $(ONLY)
+	@[[ "$(ONLY)" == cost ]] || $(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_paths $(ONLY)
+	@[[ -n "$(filter-out cost,$(ONLY))" ]] || $(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_cost
 
 .PHONY: bench-dhcp
 bench-dhcp: packages clients root build ## Measure the DHCP client beside others, and herds of it

@@ -2,9 +2,11 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream, UdpSocket},
+    net::{SocketAddr, SocketAddrV4, TcpStream, UdpSocket},
     time::Duration,
 };
+
+use socket2::SockRef;
 
 use crate::{
     netns::Netns,
@@ -59,6 +61,17 @@ pub fn ask(stream: &mut TcpStream) -> io::Result<String> {
 /// If none comes.
 pub fn fetch(from: &Netns, to: impl Into<SocketAddr>) -> io::Result<String> {
     ask(&mut connect(from, to)?)
+}
+
+/// Fetches a page from this thread's own namespace, over a connection of its own, as often and as fast as a benchmark likes.
+///
+/// # Errors
+/// If none comes.
+pub fn page(to: SocketAddrV4) -> io::Result<()> {
+    let mut stream = TcpStream::connect(to)?;
+    // No connection waits for late packets afterwards: there are not enough ports for that.
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    ask(&mut stream).map(drop)
 }
 
 /// Sends a datagram from a namespace and gives the answer.

@@ -4,22 +4,20 @@
 
 use std::{
     env,
-    io::{self, Read as _, Write as _},
-    net::{SocketAddr, SocketAddrV4, TcpStream},
+    net::SocketAddrV4,
     process::{Child, Stdio},
     thread,
     time::Duration,
 };
 
 use landfall_tests::{
-    client::fetch,
+    client::{fetch, page},
     docker::{IDLE, Target, WEB, inspect},
     lan::Lan,
     landfall::landfall,
     netns::Netns,
     run::{now, run, wait_until},
 };
-use socket2::SockRef;
 
 /// Runs of each kind, interleaved; how long each takes.
 const ROUNDS: usize = 7;
@@ -244,7 +242,7 @@ fn iperf(client: &Netns, way: &Way, options: &[&str]) -> serde_json::Value {
 
 /// Pages, each over a connection of its own.
 fn requests(client: &Netns, way: &Way) -> Figures {
-    let to: SocketAddr = SocketAddrV4::new(way.address.parse().expect("an address"), 80).into();
+    let to = SocketAddrV4::new(way.address.parse().expect("an address"), 80);
     let since = now();
     let mut times: Vec<Duration> = client.within(|| {
         thread::scope(|scope| {
@@ -265,13 +263,4 @@ fn requests(client: &Netns, way: &Way) -> Figures {
     times.sort_unstable();
     let count = f64::from(u32::try_from(times.len()).expect("not that many"));
     Figures { rate: count / took, latency: Some([times[times.len() / 2], times[times.len() * 99 / 100]]) }
-}
-
-fn page(to: SocketAddr) -> io::Result<()> {
-    let mut stream = TcpStream::connect(to)?;
-    // No connection waits for late packets afterwards: there are not enough ports for that.
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")?;
-    let mut answer = [0; 1024];
-    stream.read(&mut answer).map(drop)
 }
