@@ -27,13 +27,19 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// A run of `landfall` that is to be started. On a slow machine it has more time than it takes for granted.
+/// A command line of `landfall` that gives a slow machine more time than an `up` takes for granted.
+pub fn patient(arguments: &[&str], slowness: u32) -> Vec<String> {
+    let mut line: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    if slowness > 1 && arguments.first() == Some(&"up") && !arguments.contains(&"--wait") {
+        line.extend(["--wait".to_owned(), format!("{}s", 30 * slowness)]);
+    }
+    line
+}
+
+/// A run of `landfall` that is to be started.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(path("LANDFALL"));
-    command.args(arguments);
-    if slowness() > 1 && arguments.first() == Some(&"up") && !arguments.contains(&"--wait") {
-        command.args(["--wait", &format!("{}s", 30 * slowness())]);
-    }
+    command.args(patient(arguments, slowness()));
     command
 }
 

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     lan::Lan,
-    landfall::Ran,
+    landfall::{Ran, patient},
     run::{now, path, unique},
 };
 
@@ -132,7 +132,9 @@ impl Machine {
 
     /// Runs `landfall`.
     pub fn landfall(&mut self, arguments: &[&str]) -> Ran {
-        self.output(&[&["/built/dist/landfall"], arguments].concat())
+        let line = patient(arguments, self.slowness);
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        self.output(&[&["/built/dist/landfall"], &line[..]].concat())
     }
 
     /// Loads the image of the web server.

@@ -1,6 +1,9 @@
 //! Reboots, power cuts and cables.
 
-use landfall_tests::vm::{monitor::Cable, shared::on_a_host};
+use landfall_tests::vm::{
+    monitor::Cable,
+    shared::{Host, on_a_host},
+};
 
 use crate::target::{expect_page, remove, state, up, web};
 
@@ -28,23 +31,42 @@ fn after_a_reboot_ls_says_what_is_missing_and_up_repairs_it() {
     });
 }
 
+/// Cuts the power when an `up` with this path has come to this step, and sees it repaired by the next one.
+fn cut_power_at(host: &mut Host, step: &str, path: &str) {
+    let target = web(host);
+    // Given an `up` that has come to this step
+    let start = format!("landfall up {target} eth0 --path {path} >/run/up 2>&1 &");
+    host.machine.run(&["sh", "-c", &start]);
+    host.machine.wait_until(step, &format!("grep -q '{step}' /run/up"));
+    // When the power is cut
+    host.machine.cut_power();
+    // Then nothing has to be cleaned up by hand
+    let running = format!("docker ps -q --filter name={target} | grep -q .");
+    host.machine.wait_until("Docker starts the target", &running);
+    let address = host.machine.landfall(&["up", "-q", &target, "eth0", "--path", path]).done();
+    expect_page(host, address.trim());
+    remove(host, &target);
+}
+
 #[test]
 fn a_power_cut_at_two_steps_of_up_is_repaired() {
     on_a_host(|host| {
         for step in ["creating", "waiting for an address"] {
-            let target = web(host);
-            // Given an `up` that has come to this step
-            let start = format!("landfall up {target} eth0 >/run/up 2>&1 &");
-            host.machine.run(&["sh", "-c", &start]);
-            host.machine.wait_until(step, &format!("grep -q '{step}' /run/up"));
-            // When the power is cut
-            host.machine.cut_power();
-            // Then nothing has to be cleaned up by hand
-            let running = format!("docker ps -q --filter name={target} | grep -q .");
-            host.machine.wait_until("Docker starts the target", &running);
-            let address = up(host, &target);
-            expect_page(host, &address);
-            remove(host, &target);
+            cut_power_at(host, step, "wire");
+        }
+    });
+}
+
+#[test]
+fn a_power_cut_at_other_steps_and_paths_is_repaired() {
+    on_a_host(|host| {
+        for (step, path) in [
+            ("starting", "wire"),
+            ("attaching", "wire"),
+            ("attaching", "direct"),
+            ("waiting for an address", "direct"),
+        ] {
+            cut_power_at(host, step, path);
         }
     });
 }
