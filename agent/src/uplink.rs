@@ -147,7 +147,7 @@ impl<'a> Uplink<'a> {
     async fn follow(&mut self, happening: Happening) -> Result<(), UplinkError> {
         match happening {
             Happening::Changed(Some(link)) => self.changed(link).await,
-            Happening::Changed(None) => self.gone(),
+            Happening::Changed(None) => self.gone().await,
             Happening::Heard(Ok(event)) => self.step(event).await,
             // The link's own message says what that means.
             Happening::Heard(Err(error)) => {
@@ -174,7 +174,7 @@ impl<'a> Uplink<'a> {
         let is_same =
             |attached: &Attached| attached.link.index == link.index && attached.link.mac == link.mac;
         if !self.attached.as_ref().is_some_and(is_same) {
-            self.gone()?;
+            self.gone().await?;
             self.attach(&link).await?;
         }
         let event = match link.carrier {
@@ -218,9 +218,10 @@ impl<'a> Uplink<'a> {
         })
     }
 
-    /// The interface took address and routes with it.
-    fn gone(&mut self) -> Result<(), UplinkError> {
+    /// The interface took address and routes with it, but no rules.
+    async fn gone(&mut self) -> Result<(), UplinkError> {
         if let Some(attached) = self.attached.take() {
+            self.links.forget_rules().await?;
             warn!(interface = %self.name, "the uplink is gone");
             if let Some(lease) = attached.client.lease() {
                 let (address, reason) = (lease.address, LostReason::UplinkGone);

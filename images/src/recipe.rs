@@ -19,7 +19,8 @@ pub const NFT: &str = "/usr/sbin/nft";
 
 /// What the licences of the crates in the agent, and of Debian's packages of the files beside it, come to.
 pub const AGENT_IMAGE_LICENSES: &str = "(Apache-2.0 OR MIT) AND GPL-2.0-only AND GPL-2.0-or-later \
-    AND LGPL-2.1-or-later AND (LGPL-3.0-or-later OR GPL-2.0-or-later) AND MIT AND Unicode-3.0";
+    AND LGPL-2.1-or-later AND (LGPL-3.0-or-later OR GPL-2.0-or-later) AND MIT \
+    AND BSD-3-Clause AND Unicode-3.0";
 
 /// Why an image is not made.
 #[derive(Debug, thiserror::Error)]

@@ -125,7 +125,7 @@ pub fn document(contents: &Contents<'_>) -> Value {
         "primaryPackagePurpose": "APPLICATION",
         "downloadLocation": "NOASSERTION",
         "filesAnalyzed": false,
-        "licenseDeclared": "MIT OR Apache-2.0",
+        "licenseDeclared": "(MIT OR Apache-2.0) AND GPL-2.0-only",
         "supplier": "NOASSERTION",
         "sourceInfo": "landfall's own, of images/nft.c; runs libnftables",
     });

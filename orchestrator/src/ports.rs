@@ -145,8 +145,10 @@ pub fn forwards(
 ) -> Result<Vec<Forward>, Error> {
     let mut publish = typed.to_vec();
     if publish.is_empty() {
-        // Docker writes them itself, so one that cannot be read is of a kind that cannot be forwarded.
-        publish.extend(exposed.iter().filter_map(|port| read(port).ok()));
+        // Docker writes them itself, so one that cannot be read is of a kind that cannot be forwarded. An image may say which ports
+        // it has, and not who may connect.
+        let exposed = exposed.iter().filter(|port| !port.contains(','));
+        publish.extend(exposed.filter_map(|port| read(port).ok()));
         publish.sort_by_key(|publish| (publish.protocol, publish.public));
     }
     if publish.is_empty() {

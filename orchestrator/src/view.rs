@@ -22,7 +22,7 @@ pub struct View {
     pub container: String,
     /// The host's interface.
     pub interface: String,
-    /// How packets get to the target: `wire` or `bridge`.
+    /// How packets get to the target: `wire`, `bridge` or `direct`.
     pub path: String,
     /// The address on the LAN.
     pub address: Option<Ipv4Addr>,
@@ -53,7 +53,7 @@ pub enum State {
     Leased,
     /// It answers under an address that it has given itself.
     LinkLocal,
-    /// Its address leads to a target that does not run, or has started again since and lost its wire.
+    /// Its address leads to a target that does not run, or has started again since and lost its way.
     Orphaned,
     /// An address is looked for.
     Searching,

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use landfall_tests::{
-    client::{connect, echo, fetch},
+    client::{connect, echo, fetch, serve},
     docker::{IDLE, Network, Target, WEB, inspect},
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::landfall,
@@ -87,25 +87,76 @@ fn nothing_changes_on_the_targets_own_networks() {
     let mut lan = Lan::new();
     let interface = lan.host_port();
     run(&["ip", "addr", "add", "10.99.0.3/24", "dev", &interface, "noprefixroute"]);
-    let target = Target::run(&[&["-p", "127.0.0.1::80"], &SERVICES[..]].concat());
+    let published = ["-p", "10.99.0.3:8080:80", "-p", "10.99.0.3:5353:53/udp"];
+    let target = Target::run(&[&published, &SERVICES[..]].concat());
     let neighbour = Target::run(&[IDLE]);
     let neighbour = Netns::attach(&inspect(&neighbour.name, "{{.State.Pid}}"));
-    let published = run(&["docker", "port", &target.name, "80/tcp"]);
+    // The host's own way to that client is no other test's
+    run(&["ip", "route", "add", "10.99.0.77/32", "dev", &interface]);
     // When it has an address on the LAN, too
-    up(&target, &interface, &FORWARDS);
-    // Then both get their answers as before
-    run(&["curl", "--silent", "--show-error", "--max-time", "5", &format!("http://{}/", published.trim())]);
+    let said = landfall(&[&["up", &target.name, &interface, "--path", "direct"], &FORWARDS[..]].concat());
+    assert!(said.stderr.contains("53/udp is published by Docker, too"), "{}", said.stderr);
+    let said = said.done();
+    let (_, address) = said.trim().rsplit_once("ip=").expect("the address is last");
+    // Then both get their answers as before, from the LAN as well
+    let client = lan.client();
+    client.ip("addr del 10.99.0.10/24 dev eth0");
+    client.ip("addr add 10.99.0.77/24 dev eth0");
+    let host = Ipv4Addr::new(10, 99, 0, 3);
+    echo(&client, SocketAddrV4::new(host, 5353), "hello").expect("the published port answers");
+    fetch(&client, SocketAddrV4::new(host, 8080)).expect("the published port answers");
     let inner: Ipv4Addr = target.address().parse().expect("an address");
     fetch(&neighbour, SocketAddrV4::new(inner, 80)).expect("an answer within the network");
     for port in [53, 54] {
         echo(&neighbour, SocketAddrV4::new(inner, port), "hello").expect("an answer within the network");
     }
-    // The LAN does not get there, nor learn of it
-    let client = lan.client();
-    client.ip(&format!("route add {inner} dev eth0"));
-    assert!(connect(&client, SocketAddrV4::new(inner, 80)).is_err(), "the LAN reaches {inner}");
-    // And nothing is translated, nor any connection tracked for it
+    let address = address.parse().expect("an address");
+    for seen in [seen(&client, address, 80), seen_at(&client, address, 54)] {
+        assert_eq!(seen, "10.99.0.77");
+    }
+    // What the target begins to a machine of the LAN comes from its address there
+    serve(&client, "--udp 7");
+    let inside = Netns::attach(&inspect(&target.name, "{{.State.Pid}}"));
+    let peer = SocketAddrV4::new(Ipv4Addr::new(10, 99, 0, 77), 7);
+    assert_eq!(seen_in(&echo(&inside, peer, "who am i").expect("an answer")), address.to_string());
+    // The LAN gets to no other address of the target's, neither by asking for it nor by taking the target for a router
+    for way in ["dev eth0".to_owned(), format!("via {address}")] {
+        client.ip(&format!("route replace {inner} {way}"));
+        assert!(connect(&client, SocketAddrV4::new(inner, 80)).is_err(), "the LAN reaches {inner} {way}");
+    }
+    // And nothing is translated, nor any connection tracked for it, nor is anything missed by who counts
     assert_eq!(target.inside(&["nft", "list", "tables"]), "");
+    let stats = landfall(&["stats", &target.name]);
+    assert_eq!((&*stats.stderr, stats.stdout.contains(&address.to_string())), ("", true));
+}
+
+#[test]
+fn the_lan_does_not_get_to_a_network_that_has_no_way_out() {
+    let mut lan = Lan::new();
+    let interface = lan.host_port();
+    let target = Target::run(&[&["--network", "none"], &SERVICES[..]].concat());
+    let address = up(&target, &interface, &FORWARDS);
+    // Given a target with another network, and no default route that is not the LAN's
+    target.inside(&["sh", "-c", "ip link add in0 type veth peer name in1; ip addr add 172.31.9.9/24 dev in0; ip link set in0 up; ip link set in1 up"]);
+    up(&target, &interface, &["-p", "80", "--hostname", "again"]);
+    let client = lan.client();
+    client.ip(&format!("route add 172.31.9.9 via {address}"));
+    assert!(
+        connect(&client, SocketAddrV4::new(Ipv4Addr::new(172, 31, 9, 9), 80)).is_err(),
+        "the LAN gets in"
+    );
+}
+
+#[test]
+fn an_interruption_gives_the_lease_back() {
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::run(&SERVICES), lan.host_port());
+    // Given a host that has no address for the companion in the subnet that is leased
+    run(&["ip", "addr", "add", "10.96.0.1/24", "dev", &interface, "noprefixroute"]);
+    let said = landfall(&["up", &target.name, &interface, "--path", "direct", "--host-access"]).failed(1);
+    assert!(said.contains("--host-access"), "{said}");
+    lan.expect_log("DHCPRELEASE");
+    assert_eq!(target.traces(), [""; 0]);
 }
 
 #[test]

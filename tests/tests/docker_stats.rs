@@ -54,6 +54,7 @@ fn the_counters_of_each_forward_are_shown() {
         (lines.len(), lines[1][0], lines[1][2..6].join(" ")),
         (3, &*target.name, "80/tcp -> 169.254.192.1 3".into())
     );
+    assert_eq!(landfall(&["stats", &target.name, &target.name]).done(), table);
     // Again and again, until nobody reads it
     let mut watch = command(&["stats", "-w", "--format", "json", &target.name]);
     let mut watch = watch.stdout(Stdio::piped()).spawn().expect("make build");

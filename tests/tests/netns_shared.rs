@@ -1,12 +1,13 @@
 //! The agent in a network namespace that is its target's: it adds what its lease needs, and takes nothing away.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the events that it is about")]
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use landfall_api::Event;
 use landfall_tests::{
     agent::{Agent, address, forward, spec},
-    lan::Lan,
+    client::{echo, echo_from, serve},
+    lan::{CLIENT, Lan},
     netns::Netns,
     run::wait_until,
 };
@@ -44,7 +45,8 @@ fn aside(namespace: &Netns) -> (String, Vec<String>) {
 /// What there is aside for an address.
 fn expect_aside(namespace: &Netns, address: Ipv4Addr) {
     let (rules, routes) = aside(namespace);
-    assert_eq!(rules, format!("10:\tfrom {address} lookup 1818628096 proto 108"));
+    let unbound = "13:\tfrom 0.0.0.0 lookup 1818628096 suppress_prefixlength 0 proto 108";
+    assert_eq!(rules, format!("10:\tfrom {address} lookup 1818628096 proto 108\n{unbound}"));
     assert_eq!(
         routes,
         [
@@ -78,7 +80,13 @@ fn what_the_target_has_stays_and_what_the_lease_needs_follows_it() {
     // Then its routes are aside, and nothing is forwarded, filtered or tracked
     expect_aside(&agent.namespace, first);
     assert_eq!(agent.namespace.ip("-4 route show default"), before);
+    assert!(!agent.namespace.ip("-4 route show table main").contains("lan0"));
     assert_eq!(agent.namespace.run(&["sysctl", "-n", "net.ipv4.conf.lan0.forwarding"]).trim(), "0");
+    for (to, way) in
+        [("10.99.0.77", "dev lan0"), ("10.99.0.77 from 172.30.0.2", "dev eth0"), ("192.0.2.1", "dev eth0")]
+    {
+        assert!(agent.namespace.ip(&format!("route get {to}")).contains(way), "{to}");
+    }
     assert_eq!(agent.namespace.run(&["nft", "list", "tables"]), "");
     // When the LAN's server gives other addresses from now on
     lan.stop_server();
@@ -148,4 +156,34 @@ fn rules_come_and_go_with_the_forwards_that_need_them() {
     agent.signal(Signal::SIGTERM);
     assert_eq!(agent.wait().0, 0);
     wait_until("its table is gone", || tables(&agent).is_empty());
+}
+
+#[test]
+fn sources_are_for_who_asks_and_not_for_who_answers() {
+    // Given a UDP port for nobody on the LAN
+    let lan = Lan::new();
+    let mut agent = Agent::within(with_its_own_network());
+    lan.plug(&agent.namespace, "lan0");
+    agent.tell(&shared(&forward("udp", "53", "0.0.0.0").replace('}', ", from: [192.0.2.1]}")));
+    let address = address(&agent.ready());
+    serve(&agent.namespace, "--udp 7000");
+    let client = lan.client();
+    serve(&client, "--udp 7");
+    // Then the target hears from there what it has asked for, and nothing else
+    let peer = SocketAddrV4::new(CLIENT.parse().expect("an address"), 7);
+    echo_from(&agent.namespace, 53, peer, "question").expect("an answer");
+    assert!(echo(&client, SocketAddrV4::new(address, 53), "question").is_err());
+    echo(&client, SocketAddrV4::new(address, 7000), "question").expect("another port");
+}
+
+#[test]
+fn an_uplink_that_goes_takes_its_rules_along() {
+    let lan = Lan::new();
+    let mut agent = Agent::within(with_its_own_network());
+    lan.plug(&agent.namespace, "lan0");
+    agent.tell(&shared(&forward("tcp", "80", "0.0.0.0")));
+    agent.ready();
+    agent.namespace.ip("link del lan0");
+    agent.expect("it is lost", |event| matches!(event, Event::Lost { .. }).then_some(()));
+    assert_eq!(aside(&agent.namespace), (String::new(), Vec::new()));
 }

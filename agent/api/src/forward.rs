@@ -122,10 +122,10 @@ impl Forward {
         Self { from, limit, ..self }
     }
 
-    /// The same forward, which stays in the agent's namespace: nothing in there hides a client.
+    /// The same forward, which stays in the agent's namespace.
     #[must_use]
     pub fn here(self) -> Self {
-        Self { to: Destination { address: HERE, ..self.to }, masquerade: false, ..self }
+        Self { to: Destination { address: HERE, ..self.to }, ..self }
     }
 
     /// Where connections may come from; everywhere if it is empty.
@@ -139,7 +139,7 @@ impl Forward {
     }
 
     /// Whether the target sees the agent's address instead of its clients'. Where it does not, its answers must find
-    /// their way back to the agent by themselves.
+    /// their way back to the agent by themselves. Of a forward that stays in the agent's namespace it says nothing.
     pub fn masquerade(&self) -> bool {
         self.masquerade
     }
@@ -162,7 +162,11 @@ impl Forward {
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} -> {}", self.port, self.protocol, self.to)
+        write!(f, "{}/{} -> {}", self.port, self.protocol, self.to)?;
+        for (i, source) in self.from.iter().enumerate() {
+            write!(f, "{}{source}", if i == 0 { " from " } else { " " })?;
+        }
+        self.limit.map_or(Ok(()), |limit| write!(f, " limit {limit}"))
     }
 }
 

@@ -4,9 +4,10 @@ use std::{net::IpAddr, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
+use landfall_api::Namespace;
 use rtnetlink::packet_route::{
     AddressFamily,
-    address::{AddressAttribute, AddressMessage, CacheInfo},
+    address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo},
 };
 
 use super::{Attempt as _, Configuration, Link, LinkError, Links, absent_is_fine};
@@ -32,7 +33,12 @@ impl Links {
         let mut lifetimes = CacheInfo::default();
         lifetimes.ifa_preferred = lifetime;
         lifetimes.ifa_valid = lifetime;
-        add.message_mut().attributes.push(AddressAttribute::CacheInfo(lifetimes));
+        let attributes = &mut add.message_mut().attributes;
+        attributes.push(AddressAttribute::CacheInfo(lifetimes));
+        // The target's other addresses go on answering to the uplink's subnet as they did.
+        if self.namespace == Namespace::Shared {
+            attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
+        }
         add.execute().await.attempt(&self.name, || format!("set the address {address}"))
     }
 

@@ -4,15 +4,13 @@ use std::net::Ipv4Addr;
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
-use landfall_api::{Namespace, ROUTE_PROTOCOL, SHARED_TABLE};
+use landfall_api::{Namespace, SHARED_TABLE};
 use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 use rtnetlink::packet_route::{
-    AddressFamily,
     link::{AfSpecInet, AfSpecUnspec, LinkAttribute},
     route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
-    rule::{RuleAction, RuleAttribute, RuleMessage},
 };
-use rtnetlink::{IpVersion, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 use tracing::warn;
 
 use super::{
@@ -24,9 +22,6 @@ use super::{
 /// `linux/if_link.h` and `linux/ip.h`; libc does not have them.
 const IFLA_INET_CONF: u16 = 1;
 const IPV4_DEVCONF_FORWARDING: u16 = 1;
-
-/// Where the rule for the uplink's address is among the target's own: before all others, because it is about less.
-const FIRST: u32 = 10;
 
 /// The metric of routes that are not to come before, nor to collide with, what Docker or the target itself may add.
 const LAST: u32 = 0x6c66;
@@ -67,8 +62,10 @@ impl Links {
                 false
             }
             Namespace::Shared => {
-                self.set_rule(Some(source)).await?;
-                self.routes().await?.iter().any(|route| is_foreign_default(route, link))
+                self.set_rules(Some(source)).await?;
+                // Nor where there are other networks that are to have none: it would let the LAN reach them.
+                !others.iter().filter_map(subnet).all(|subnet| subnet.addr().is_loopback())
+                    || self.routes().await?.iter().any(|route| is_foreign_default(route, link))
             }
         };
         let routes = places(&plan.routes, self.namespace, configuration.address, has_default);
@@ -83,9 +80,7 @@ impl Links {
     /// The first thing that the kernel refuses.
     pub async fn deconfigure(&self, link: &Link) -> Result<(), LinkError> {
         self.set_routes(link, None, &[]).await?;
-        if self.namespace == Namespace::Shared {
-            self.set_rule(None).await?;
-        }
+        self.forget_rules().await?;
         let own = self.addresses().await?.into_iter().filter(|address| address.header.index == link.index);
         for address in own {
             self.remove_address(address).await?;
@@ -146,36 +141,6 @@ impl Links {
             }
             Namespace::Shared => Place::Fallback,
         }
-    }
-
-    /// Makes what is sent from `source`, and from no other address of ours, go back over the uplink.
-    async fn set_rule(&self, source: Option<Ipv4Addr>) -> Result<(), LinkError> {
-        let listed: Vec<RuleMessage> = self
-            .handle
-            .rule()
-            .get(IpVersion::V4)
-            .execute()
-            .try_collect()
-            .await
-            .attempt(&self.name, || "list the routing rules".into())?;
-        let wanted = source.map(rule);
-        let is_wanted = |rule: &RuleMessage| {
-            wanted
-                .as_ref()
-                .is_some_and(|wanted| wanted.attributes.iter().all(|a| rule.attributes.contains(a)))
-        };
-        if let Some(wanted) = wanted.clone().filter(|_| !listed.iter().any(is_wanted)) {
-            let mut adding = self.handle.rule().add().v4();
-            *adding.message_mut() = wanted;
-            adding.execute().await.attempt(&self.name, || "set the routing rule for its address".into())?;
-        }
-        for old in listed.into_iter().filter(|rule| is_our_rule(rule) && !is_wanted(rule)) {
-            let removed = self.handle.rule().del(old).execute().await;
-            removed
-                .or_else(absent_is_fine)
-                .attempt(&self.name, || "remove the routing rule of an address".into())?;
-        }
-        Ok(())
     }
 
     async fn remove_routes(&self, is_unwanted: impl Fn(&RouteMessage) -> bool) -> Result<(), LinkError> {
@@ -243,24 +208,4 @@ fn to_message(link: &Link, place: Place, source: Option<Ipv4Addr>, route: &Route
         Some(router) => builder.gateway(router).build(),
         None => builder.scope(RouteScope::Link).build(),
     }
-}
-
-/// The rule for what is sent from the uplink's address.
-fn rule(source: Ipv4Addr) -> RuleMessage {
-    let mut message = RuleMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.action = RuleAction::ToTable;
-    message.header.src_len = 32;
-    message.attributes = vec![
-        RuleAttribute::Source(source.into()),
-        RuleAttribute::Table(SHARED_TABLE),
-        RuleAttribute::Priority(FIRST),
-        RuleAttribute::Protocol(RouteProtocol::Other(ROUTE_PROTOCOL)),
-    ];
-    message
-}
-
-/// Whether a rule is one for an address of the uplink's, now or earlier.
-fn is_our_rule(rule: &RuleMessage) -> bool {
-    rule.header.src_len == 32 && rule.attributes.contains(&RuleAttribute::Table(SHARED_TABLE))
 }

@@ -5,6 +5,7 @@
 mod address;
 mod configure;
 mod route;
+mod rule;
 mod watch;
 
 use std::{io, net::Ipv4Addr, time::Duration};
@@ -141,7 +142,7 @@ fn errno(error: &Netlink) -> Option<i32> {
 /// Being asked to remove what is gone already is no failure.
 fn absent_is_fine(error: Netlink) -> Result<(), Netlink> {
     match errno(&error) {
-        Some(libc::EADDRNOTAVAIL | libc::ESRCH | libc::ENODEV) => Ok(()),
+        Some(libc::EADDRNOTAVAIL | libc::ENOENT | libc::ESRCH | libc::ENODEV) => Ok(()),
         _ => Err(error),
     }
 }

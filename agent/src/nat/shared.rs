@@ -16,7 +16,7 @@ use super::{
     forwarding::{each_port, map, set},
     ports::Ports,
     ruleset::{chain, removal, table},
-    terms::{counter, destination_type, drop, field, is, is_not, lookup, meta, rule, text},
+    terms::{counter, ct, destination_type, drop, field, is, is_not, lookup, meta, rule, text},
 };
 
 /// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
@@ -34,9 +34,9 @@ pub fn shared(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static> 
         let objects = objects.concat();
         Some(chain).filter(|_| !objects.is_empty()).into_iter().chain(objects)
     };
-    let raw = chain("raw", NfChainType::Filter, NfHook::Prerouting, -300, NfChainPolicy::Accept);
+    let filter = chain("sources", NfChainType::Filter, NfHook::Prerouting, -150, NfChainPolicy::Accept);
     let prerouting = chain("prerouting", NfChainType::NAT, NfHook::Prerouting, -100, NfChainPolicy::Accept);
-    let objects: Vec<_> = with_chain(raw, sources).chain(with_chain(prerouting, translations)).collect();
+    let objects: Vec<_> = with_chain(filter, sources).chain(with_chain(prerouting, translations)).collect();
     let mut batch = removal();
     if !objects.is_empty() {
         batch.add(table());
@@ -47,7 +47,7 @@ pub fn shared(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static> 
     batch.to_nftables()
 }
 
-/// Drops what comes from elsewhere than it may, before anything else is done about it.
+/// Drops what comes from elsewhere than it may; not the answers to what the target has begun from there.
 fn sources(
     uplink: &Expression<'static>,
     protocol: Protocol,
@@ -56,8 +56,12 @@ fn sources(
     let refuse = |(number, group): (usize, super::access::Group)| {
         let name = format!("{protocol}_from{number}");
         let is_listed = is(field(protocol.as_str(), "dport"), text(format!("@{name}")));
+        let was_begun_there = is(ct("direction", None), text("original"));
         let is_stranger = is_not(field("ip", "saddr"), networks(group.from));
-        [set(name, group.ports), rule("raw", [from_lan(uplink), is_listed, is_stranger, counter(), drop()])]
+        [
+            set(name, group.ports),
+            rule("sources", [from_lan(uplink), is_listed, was_begun_there, is_stranger, counter(), drop()]),
+        ]
     };
     groups(forward).into_iter().enumerate().flat_map(refuse).collect()
 }

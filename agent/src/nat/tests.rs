@@ -130,7 +130,7 @@ fn in_a_shared_namespace_there_are_no_more_rules_than_asked_for() {
     assert!(table.contains("table") && chain.contains("prerouting"), "{table} {chain}");
     assert!(map.contains("[[53,5353]]") && rule.contains("redirect"), "{map} {rule}");
     let [_, chain, _, rule] = &rules(&[from("22", &["10.0.0.0/8"], None)])[..] else { panic!("other rules") };
-    assert!(chain.contains("raw") && rule.contains("ll0") && rule.contains("drop"), "{chain} {rule}");
+    assert!(chain.contains("sources") && rule.contains("ll0") && rule.contains("drop"), "{chain} {rule}");
     let [_, chain, rule] = &rules(&[from("22", &[], Some("1/day"))])[..] else { panic!("other rules") };
     assert!(chain.contains("prerouting") && rule.contains("limit"), "{chain} {rule}");
 }

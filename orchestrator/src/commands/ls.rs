@@ -47,9 +47,10 @@ pub(super) async fn views(docker: &Docker) -> Result<Vec<View>, Error> {
     Ok(views.into_iter().flatten().collect())
 }
 
-/// Finds out what has passed their forwards. It stays unknown of agents that have ended, or have no rules yet.
+/// Finds out what has passed their forwards. It stays unknown of agents that have ended, or have no rules yet, and where packets
+/// meet no rule on their way.
 pub(super) async fn count(docker: &Docker, views: &mut [View]) {
-    let of_those_there = views.iter_mut().filter(|view| view.address.is_some());
+    let of_those_there = views.iter_mut().filter(|view| view.address.is_some() && view.path != "direct");
     let counting = stream::iter(of_those_there).map(|view| async move {
         let error = match table_of(docker, &view.container).await {
             Ok(table) => return view.count(&table),

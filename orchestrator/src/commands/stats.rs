@@ -9,15 +9,16 @@ use landfall_api::Forward;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
+    inspect::find,
     ls::{count, printable, table, views},
     print, print_json, print_on,
 };
 use crate::{
     cli::{Format, StatsArgs},
     counters::Counters,
-    docker::Docker,
+    docker::{Container, Docker},
     error::Error,
-    target,
+    network_container,
     view::View,
 };
 
@@ -37,8 +38,9 @@ const WATCHED: [&str; 9] =
 /// If a target has no address, or Docker does not answer.
 pub async fn stats(args: &StatsArgs, host: Option<&str>) -> Result<(), Error> {
     let docker = Docker::connect(host).await?;
+    let names = names(&docker, &args.targets).await?;
     if !args.watch {
-        let views = counted(&docker, &args.targets).await?;
+        let views = counted(&docker, &names).await?;
         return match args.format {
             Format::Json => print_json(&views),
             Format::Text => print(&table(HEADER, rows(&views).map(|row| row.cells()))),
@@ -49,7 +51,7 @@ pub async fn stats(args: &StatsArgs, host: Option<&str>) -> Result<(), Error> {
     let mut before: Option<(Instant, Vec<View>)> = None;
     loop {
         let at = pace.tick().await;
-        let views = counted(&docker, &args.targets).await?;
+        let views = counted(&docker, &names).await?;
         let text = match args.format {
             Format::Json => {
                 let json = serde_json::to_string(&views).map_err(io::Error::from);
@@ -68,18 +70,23 @@ pub async fn stats(args: &StatsArgs, host: Option<&str>) -> Result<(), Error> {
     }
 }
 
-/// The views of these targets, or of all, with their counters.
-async fn counted(docker: &Docker, typed: &[String]) -> Result<Vec<View>, Error> {
-    let mut views = views(docker).await?;
-    if !typed.is_empty() {
-        let mut wanted = Vec::new();
-        for typed in typed {
-            let name = target::name(docker, typed).await?;
-            let found = views.iter().position(|view| view.target == name).ok_or(Error::NotExposed(name))?;
-            wanted.push(views.remove(found));
-        }
-        views = wanted;
+/// The names of the targets that were typed, each of which has an address, or will have one again.
+async fn names(docker: &Docker, typed: &[String]) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for typed in typed {
+        names.push(find(docker, typed).await.map(|container| target_of(&container))?);
     }
+    Ok(names)
+}
+
+fn target_of(container: &Container) -> String {
+    network_container::target(container).unwrap_or_default().to_owned()
+}
+
+/// The views of these targets, or of all, with their counters.
+async fn counted(docker: &Docker, names: &[String]) -> Result<Vec<View>, Error> {
+    let mut views = views(docker).await?;
+    views.retain(|view| names.is_empty() || names.contains(&view.target));
     count(docker, &mut views).await;
     Ok(views)
 }

@@ -146,13 +146,17 @@ impl Up<'_> {
         }
     }
 
-    /// Says which clients a wire does not show.
+    /// Says which clients a path does not show, or not answer.
     fn warn_of_hidden(&self, target: &Container, way: &Way, forward: &[Forward]) {
-        for forward in forward.iter().filter(|forward| way.path == Path::Wire && forward.masquerade()) {
+        let cost = match way.path {
+            Path::Bridge(_) => return,
+            Path::Wire => "does not see the addresses of its clients there",
+            Path::Direct(_) => "answers nobody there at the address on the LAN",
+        };
+        for forward in forward.iter().filter(|forward| forward.masquerade()) {
+            let (ports, protocol) = (forward.private(), forward.protocol());
             self.progress.note(&format!(
-                "warning: {}/{} is published by Docker, too, so {} does not see the addresses of its clients there",
-                forward.private(),
-                forward.protocol(),
+                "warning: {ports}/{protocol} is published by Docker, too, so {} {cost}",
                 target.name
             ));
         }
@@ -358,11 +362,6 @@ impl Undo {
             Some(creating) => creating.await.ok().and_then(Result::ok),
             None => None,
         };
-        if let Some(target) = &self.target
-            && let Err(error) = path::clear(target).await
-        {
-            progress.note(&format!("{error}"));
-        }
         if let Some(id) = created.or(self.container) {
             progress.step("taking back what was made");
             if let Err(error) = companion::remove(self.volume.as_deref().unwrap_or_default()).await {
@@ -377,6 +376,12 @@ impl Undo {
                     progress.note(&format!("{error}"));
                 }
             }
+        }
+        // After the agent, which gives its lease back over an uplink that may be in there.
+        if let Some(target) = &self.target
+            && let Err(error) = path::clear(target).await
+        {
+            progress.note(&format!("{error}"));
         }
     }
 }

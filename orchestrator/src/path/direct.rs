@@ -1,6 +1,6 @@
 //! The direct path: the uplink is in the target itself, and the agent shares its network namespace. Nothing is forwarded.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use tracing::debug;
 
@@ -9,12 +9,9 @@ use crate::{
     netns::Netns,
 };
 
-/// What is set for the uplink, so that neither network learns the addresses of the other, and as on all paths without IPv6.
-const SETTINGS: [(&str, &str); 3] = [
-    ("ipv4/conf/NAME/arp_ignore", "1"),
-    ("ipv4/conf/NAME/arp_announce", "2"),
-    ("ipv6/conf/NAME/disable_ipv6", "1"),
-];
+/// What is set for the uplink: it answers for its own address only, and takes nothing from the LAN for the target's other ones,
+/// whose answers would not go back over it.
+const SETTINGS: [(&str, &str); 3] = [("arp_ignore", "1"), ("arp_announce", "2"), ("rp_filter", "1")];
 
 /// What the uplink of a network container is called in its target, where there are interfaces of others.
 pub fn uplink(container: &str) -> String {
@@ -40,15 +37,19 @@ impl Direct {
     }
 
     /// Sets what an uplink among others needs.
-    pub fn lay(&self) {
-        let set = || {
+    ///
+    /// # Errors
+    /// If a setting that keeps the networks apart cannot be made.
+    pub fn lay(&self) -> io::Result<()> {
+        let Self { name, namespace, .. } = self;
+        namespace.within(|| {
+            if let Err(error) = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1") {
+                debug!(%error, name, "IPv6 stays as it is");
+            }
             SETTINGS.into_iter().try_for_each(|(setting, value)| {
-                fs::write(format!("/proc/sys/net/{}", setting.replace("NAME", &self.name)), value)
+                fs::write(format!("/proc/sys/net/ipv4/conf/{name}/{setting}"), value)
             })
-        };
-        if let Err(error) = self.namespace.within(set) {
-            debug!(%error, name = self.name, "some settings stay as they are");
-        }
+        })
     }
 
     /// Removes it, if it is there.

@@ -55,10 +55,16 @@ pub enum PathError {
     Kernel(#[from] NetlinkError),
     /// The kernel has no routing rules, or not these.
     #[error(
-        "cannot lead the target's answers over the wire: this kernel lacks routing rules by port (Linux 4.17, CONFIG_IP_MULTIPLE_TABLES)\n  \
+        "cannot lead the target's answers back to the LAN: this kernel lacks routing rules by port (Linux 4.17, CONFIG_IP_MULTIPLE_TABLES)\n  \
          take the path that needs none: --path bridge"
     )]
     NoRules,
+    /// `/proc/sys` is not what it is on a host.
+    #[error(
+        "cannot keep the LAN from the target's other networks: its uplink's settings cannot be written\n  \
+         landfall must run on the host itself; or take a path that needs none: --path wire"
+    )]
+    Settings(#[source] std::io::Error),
     /// All addresses for wires are in use there.
     #[error(
         "cannot give the wire to the target addresses: all of 169.254.192.0/18 is in use there\n  \
@@ -66,9 +72,7 @@ pub enum PathError {
     )]
     Full,
     /// Somebody else removed it at once.
-    #[error(
-        "the wire to the target is gone as soon as it was made: has the target stopped, or started again?\n  run the command again"
-    )]
+    #[error("the target is not where it was: has it stopped, or started again?\n  run the command again")]
     Vanished,
 }
 
@@ -140,15 +144,15 @@ impl Way {
         Ok(Self { path, address, wire, direct })
     }
 
-    /// What of `forward` hides its clients from the target: all over a bridge; over a wire, datagrams to a port that
-    /// Docker publishes, too, because nothing tells the answers of the two from each other.
+    /// What of `forward` hides its clients from the target: all over a bridge; otherwise datagrams to a port that Docker
+    /// publishes, too, because nothing tells the answers of the two from each other. Where the uplink is in the target nothing
+    /// hides them, and answers to those that are not its neighbours go where Docker leads them.
     pub fn mark(&self, forward: Vec<Forward>, target: &Container) -> Vec<Forward> {
         let hides = |forward: &Forward| {
             let ports = forward.private();
             let is_in = |port: &u16| (ports.first()..=ports.last()).contains(port);
             matches!(self.path, Path::Bridge(_))
-                || self.path == Path::Wire
-                    && (forward.protocol() == Protocol::Udp && target.published_udp.iter().any(is_in))
+                || (forward.protocol() == Protocol::Udp && target.published_udp.iter().any(is_in))
         };
         let mark = |forward: Forward| {
             let hidden = hides(&forward);
@@ -184,7 +188,7 @@ impl Way {
             Path::Wire => self.wire.lay(&container.namespace, parent.mtu, forward).await,
             Path::Bridge(_) => self.wire.clear().await,
             Path::Direct(_) => {
-                self.direct.lay();
+                self.direct.lay().map_err(PathError::Settings)?;
                 self.wire.give_way(forward).await
             }
         }
@@ -215,9 +219,13 @@ pub async fn leads(container: &Container, target: &Container) -> bool {
     }
 }
 
-/// Whether two containers are in one network namespace.
+/// Whether two containers are in one network namespace, as far as one may look.
 fn are_together(one: &Container, other: &Container) -> bool {
-    matches!((Id::of(&one.namespace), Id::of(&other.namespace)), (Ok(one), Ok(other)) if one == other)
+    let is_denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    match (Id::of(&one.namespace), Id::of(&other.namespace)) {
+        (Ok(one), Ok(other)) => one == other,
+        (Err(error), _) | (_, Err(error)) => is_denied(&error),
+    }
 }
 
 /// Removes whatever a path has made in a target. One that has just stopped has nothing any more.

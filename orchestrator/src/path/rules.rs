@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use landfall_api::{Forward, PortRange, Protocol};
+use landfall_api::{Forward, PortRange, Protocol, SHARED_TABLE};
 use rtnetlink::packet_route::{
     AddressFamily, IpProtocol,
     route::RouteHeader,
@@ -24,6 +24,8 @@ pub enum Rule {
     Neighbours,
     /// Datagrams from these ports do: a socket that is bound to no address has none yet when its answer is routed.
     Datagrams(PortRange, u32),
+    /// What is sent from no address yet to an uplink's own subnet does. Its agent makes it, and the first kind, for the uplink.
+    Unbound(u32),
 }
 
 /// The rules for a wire over which these forwards come.
@@ -33,8 +35,20 @@ pub fn rules(pair: Pair, forward: &[Forward]) -> Vec<Rule> {
     rules
 }
 
+/// The rules that lead the answers of these forwards' datagrams over a target's own uplink, and to where Docker publishes them
+/// where it does.
+pub fn direct(forward: &[Forward]) -> Vec<Rule> {
+    let (published, own): (Vec<Forward>, Vec<Forward>) =
+        forward.iter().cloned().partition(Forward::masquerade);
+    let shown = published.into_iter().map(|forward| forward.with_masquerade(false)).collect::<Vec<_>>();
+    let main = u32::from(RouteHeader::RT_TABLE_MAIN);
+    let mut rules = datagrams(SHARED_TABLE, &own);
+    rules.extend(datagrams(main, &shown).into_iter().filter(|rule| *rule != Rule::Neighbours));
+    rules
+}
+
 /// The rules that lead the answers of these forwards' datagrams to a table.
-pub fn datagrams(table: u32, forward: &[Forward]) -> Vec<Rule> {
+fn datagrams(table: u32, forward: &[Forward]) -> Vec<Rule> {
     let is_datagram = |forward: &&Forward| forward.protocol() == Protocol::Udp && !forward.masquerade();
     let ports = PortRange::merge(forward.iter().filter(is_datagram).map(Forward::private).collect());
     let neighbours = Some(Rule::Neighbours).filter(|_| !ports.is_empty());
@@ -45,7 +59,7 @@ impl Rule {
     /// The wire's table that it leads to.
     pub fn table(self) -> Option<u32> {
         match self {
-            Self::From(_, table) | Self::Datagrams(_, table) => Some(table),
+            Self::From(_, table) | Self::Datagrams(_, table) | Self::Unbound(table) => Some(table),
             Self::Neighbours => None,
         }
     }
@@ -65,6 +79,7 @@ impl Rule {
             .iter()
             .find_map(|a| if let RuleAttribute::SourcePortRange(ports) = a { Some(ports) } else { None });
         Some(match (source, ports) {
+            (Some(Ipv4Addr::UNSPECIFIED), _) => Self::Unbound(table?),
             (Some(source), _) => Self::From(source, table?),
             (None, Some(ports)) => {
                 let port = |number: u16| number.try_into().ok();
@@ -93,6 +108,11 @@ impl Rule {
                 let ports = RuleAttribute::SourcePortRange(range);
                 (2, vec![RuleAttribute::IpProtocol(IpProtocol::Udp), ports, RuleAttribute::Table(table)])
             }
+            Self::Unbound(table) => {
+                message.header.src_len = 32;
+                let source = RuleAttribute::Source(Ipv4Addr::UNSPECIFIED.into());
+                (3, vec![source, RuleAttribute::Table(table), RuleAttribute::SuppressPrefixLen(0)])
+            }
         };
         attributes.extend([RuleAttribute::Priority(FIRST + order), RuleAttribute::Protocol(OURS)]);
         message.attributes = attributes;
@@ -119,7 +139,7 @@ mod tests {
     #[test]
     fn a_rule_reads_as_it_is_written() {
         let forward = [forward(Protocol::Udp, "53", "5353"), forward(Protocol::Udp, "60-70", "160-170")];
-        for rule in rules(pair(), &forward) {
+        for rule in rules(pair(), &forward).into_iter().chain([Rule::Unbound(SHARED_TABLE)]) {
             assert_eq!(Rule::read(&rule.message()), Some(rule));
         }
     }
@@ -129,6 +149,18 @@ mod tests {
         let tcp = forward(Protocol::Tcp, "80", "8080");
         let hidden = forward(Protocol::Udp, "53", "53").with_masquerade(true);
         assert_eq!(rules(pair(), &[tcp, hidden]), [Rule::From(pair().target().addr(), pair().number())]);
+    }
+
+    #[test]
+    fn where_the_target_has_the_uplink_published_datagrams_stay_dockers() {
+        let own = forward(Protocol::Udp, "53", "5353");
+        let published = forward(Protocol::Udp, "54", "54").with_masquerade(true);
+        let port = |text: &str| text.parse::<PortRange>().expect(text);
+        assert_eq!(
+            direct(&[own, published, forward(Protocol::Tcp, "80", "80")]),
+            [Rule::Neighbours, Rule::Datagrams(port("5353"), SHARED_TABLE), Rule::Datagrams(port("54"), 254)]
+        );
+        assert_eq!(direct(&[forward(Protocol::Tcp, "80", "80")]), []);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tracing::debug;
 use super::{
     PathError,
     pair::Pair,
-    rules::{Rule, datagrams, rules},
+    rules::{Rule, direct, rules},
 };
 use crate::{
     netlink::{Netlink, NetlinkError, OURS, are_pair, ignore, is, namespace, refused, short_name},
@@ -131,7 +131,7 @@ impl Wire {
     /// If the kernel refuses.
     pub async fn give_way(&self, forward: &[Forward]) -> Result<(), PathError> {
         self.remove_end().await?;
-        self.set_rules(Some(SHARED_TABLE), &datagrams(SHARED_TABLE, forward)).await
+        self.set_rules(Some(SHARED_TABLE), &direct(forward)).await
     }
 
     /// Removes what of it is in the target.
@@ -199,7 +199,8 @@ impl Wire {
         // All wires share the rule for neighbours.
         let needs_neighbours = others.iter().any(|rule| matches!(rule, Rule::Datagrams(..)));
         let is_agents = |rule: &Rule| {
-            own == Some(SHARED_TABLE) && matches!(rule, Rule::From(_, table) if *table == SHARED_TABLE)
+            let is_its_kind = matches!(rule, Rule::From(..) | Rule::Unbound(_));
+            is_its_kind && own == Some(SHARED_TABLE) && rule.table() == own
         };
         let keep = |rule: &Rule| {
             wanted.contains(rule)
