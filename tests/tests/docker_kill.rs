@@ -41,9 +41,9 @@ fn left(target: &Target, interface: &str) -> Vec<String> {
     container.into_iter().chain(macvlan).chain(target.traces()).collect()
 }
 
-/// Kills `up` at every second effect, from the `first` on, and has what is left repaired. All of them in one test would keep
+/// Kills `up` at every `nth` effect, from the `first` on, and has what is left repaired. All of them in one test would keep
 /// one processor busy for minutes.
-fn kill_up(first: u32, path: &str, repair: impl Fn(&[&str]) -> Option<String>) {
+fn kill_up((first, nth): (u32, usize), path: &str, repair: impl Fn(&[&str]) -> Option<String>) {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     let client = lan.client();
@@ -51,7 +51,7 @@ fn kill_up(first: u32, path: &str, repair: impl Fn(&[&str]) -> Option<String>) {
     let up =
         ["up", "-q", &target.name, &interface, "-p", "80", "-p", "53/udp", "--host-access", "--path", path];
     let mut kills = 0;
-    for n in (first..).step_by(2) {
+    for n in (first..).step_by(nth) {
         if killed_at(n, &up) {
             break;
         }
@@ -68,18 +68,18 @@ fn kill_up(first: u32, path: &str, repair: impl Fn(&[&str]) -> Option<String>) {
 
 #[test]
 fn up_that_is_killed_after_any_step_is_repaired_by_the_next_up() {
-    kill_up(2, "wire", |up| Some(landfall(up).done()));
+    kill_up((2, 2), "wire", |up| Some(landfall(up).done()));
 }
 
 #[test]
 fn up_that_is_killed_after_any_step_is_repaired_by_down() {
-    kill_up(1, "wire", |_| None);
+    kill_up((1, 2), "wire", |_| None);
 }
 
 #[test]
 fn up_that_is_killed_where_the_target_has_the_uplink_is_repaired() {
     let turn = Cell::new(false);
-    kill_up(1, "direct", |up| turn.replace(!turn.get()).then(|| landfall(up).done()));
+    kill_up((1, 5), "direct", |up| turn.replace(!turn.get()).then(|| landfall(up).done()));
 }
 
 #[test]
