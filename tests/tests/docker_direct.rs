@@ -114,7 +114,9 @@ fn nothing_changes_on_the_targets_own_networks() {
     for seen in [seen(&client, address, 80), seen_at(&client, address, 54)] {
         assert_eq!(seen, "10.99.0.77");
     }
-    // What the target begins to a machine of the LAN comes from its address there
+    // The target reaches the host as it did
+    target.inside(&["ping", "-q", "-c", "1", "-W", "5", "10.99.0.3"]);
+    // What it begins to a machine of the LAN comes from its address there
     serve(&client, "--udp 7");
     let inside = Netns::attach(&inspect(&target.name, "{{.State.Pid}}"));
     let peer = SocketAddrV4::new(Ipv4Addr::new(10, 99, 0, 77), 7);

@@ -130,7 +130,7 @@ impl Up<'_> {
             }
         };
         way.check(&target)?;
-        let allowed = self.set_host_access(&view, &identity).await;
+        let allowed = self.set_host_access(&view, &identity, &way).await;
         if allowed.is_err() {
             companion::remove(&view.container).await?;
         }
@@ -183,10 +183,12 @@ impl Up<'_> {
     }
 
     /// Lets the host reach the address, or no longer.
-    async fn set_host_access(&self, view: &View, identity: &Identity) -> Result<(), Error> {
+    async fn set_host_access(&self, view: &View, identity: &Identity, way: &Way) -> Result<(), Error> {
         let (true, Some(address)) = (self.args.host_access, view.address) else {
+            way.leave_out(&companion::hosts(&self.parent).await?).await?;
             return Ok(companion::remove(&view.container).await?);
         };
+        way.leave_out(&[]).await?;
         match self.docker.container(&view.container).await? {
             Some(container) => {
                 let name = identity.path.uplink(&container.name);

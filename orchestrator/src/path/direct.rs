@@ -1,11 +1,18 @@
 //! The direct path: the uplink is in the target itself, and the agent shares its network namespace. Nothing is forwarded.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, net::Ipv4Addr, path::Path};
 
+use futures_util::TryStreamExt as _;
+use landfall_api::SHARED_TABLE;
+use nix::errno::Errno;
+use rtnetlink::{
+    RouteMessageBuilder,
+    packet_route::route::{RouteMessage, RouteType},
+};
 use tracing::debug;
 
 use crate::{
-    netlink::{Netlink, NetlinkError, namespace, short_name},
+    netlink::{Netlink, NetlinkError, OURS, ignore, namespace, refused, short_name},
     netns::Netns,
 };
 
@@ -52,14 +59,54 @@ impl Direct {
         })
     }
 
-    /// Removes it, if it is there.
+    /// Leaves out these addresses of the host's, and no others, of what goes over the uplink: a macvlan does not reach its own
+    /// parent, and the target's other networks do.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn leave_out(&self, host: &[Ipv4Addr]) -> Result<(), NetlinkError> {
+        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
+        let routes = self.netlink.handle.route();
+        let found = routes.get(all).execute().try_collect::<Vec<_>>().await;
+        let wanted: Vec<RouteMessage> = host.iter().map(|address| elsewhere(*address)).collect();
+        let is = |route: &RouteMessage, wanted: &RouteMessage| {
+            wanted.attributes.iter().all(|attribute| route.attributes.contains(attribute))
+        };
+        let found = found.map_err(refused("list the routes of the target"))?;
+        let ours: Vec<RouteMessage> = found
+            .into_iter()
+            .filter(|route| route.header.kind == RouteType::Throw && route.header.protocol == OURS)
+            .collect();
+        for missing in wanted.iter().filter(|wanted| !ours.iter().any(|route| is(route, wanted))) {
+            let added = routes.add(missing.clone()).execute().await;
+            added.map_err(refused("leave the host out of what goes over the target's uplink"))?;
+        }
+        for old in ours.into_iter().filter(|route| !wanted.iter().any(|wanted| is(route, wanted))) {
+            let removed = routes.del(old).execute().await;
+            ignore(removed, Errno::ESRCH).map_err(refused("remove a route of the target"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes it, if it is there, and what was made for it.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub async fn clear(&self) -> Result<(), NetlinkError> {
+        self.leave_out(&[]).await?;
         match self.netlink.link(&self.name).await? {
             Some(link) => self.netlink.remove(link.header.index).await,
             None => Ok(()),
         }
     }
+}
+
+/// A route that says to look elsewhere for the way to an address.
+fn elsewhere(address: Ipv4Addr) -> RouteMessage {
+    RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(address, 32)
+        .table_id(SHARED_TABLE)
+        .kind(RouteType::Throw)
+        .protocol(OURS)
+        .build()
 }

@@ -194,6 +194,17 @@ impl Way {
         }
     }
 
+    /// Lets the target reach these addresses of the host's as it did, where its uplink would lead there in vain.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn leave_out(&self, host: &[Ipv4Addr]) -> Result<(), PathError> {
+        match self.path {
+            Path::Wire | Path::Bridge(_) => Ok(()),
+            Path::Direct(_) => Ok(self.direct.leave_out(host).await?),
+        }
+    }
+
     /// Takes away an uplink that is still in the target, of an agent that has ended.
     ///
     /// # Errors

@@ -33,9 +33,20 @@ use crate::{
 /// # Errors
 /// If the host has no address on it.
 pub async fn check(parent: &Parent) -> Result<(), UplinkError> {
+    if hosts(parent).await?.is_empty() {
+        return Err(UplinkError::NoHostAddress(parent.name.to_string()));
+    }
+    Ok(())
+}
+
+/// The host's own addresses on the parent.
+///
+/// # Errors
+/// If the kernel refuses.
+pub async fn hosts(parent: &Parent) -> Result<Vec<Ipv4Addr>, UplinkError> {
     let addresses = Netlink::open()?.addresses().await?;
-    let has_any = addresses.iter().any(|(index, _)| *index == parent.index);
-    if has_any { Ok(()) } else { Err(UplinkError::NoHostAddress(parent.name.to_string())) }
+    let own = addresses.iter().filter(|(index, _)| *index == parent.index);
+    Ok(own.map(|(_, net)| net.addr()).collect())
 }
 
 /// Makes what is missing of the companion of a network container, or brings it to where the address is now.
