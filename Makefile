@@ -201,24 +201,31 @@ test-images:
 	@rustc -C target-feature=+crt-static -o $(TEST_IMAGES)/misbehave tests/fixtures/misbehave.rs
 
 # The suite in virtual machines: the Docker tier's own executables, static because a machine may have an older libc, and
-# what only a machine can show. MATRIX is bookworm, trixie, or all: both, and several machines on one LAN, without the Podman of
-# bookworm, which is the one that test-podman runs on.
+# what only a machine can show. MATRIX is a release, bookworm or trixie; or all: every release and engine, with as much as can be
+# emulated in a quarter of an hour; or full: everything on every one. The Podman of bookworm is the one that test-podman runs on.
 VM_TESTS := target/vm/tests
 VM_ENV = LANDFALL_VM_TESTS=$(CURDIR)/$(VM_TESTS) LANDFALL_VM_RUNS=$(CURDIR)/target/vm/runs LANDFALL_VM_KEEP=$(KEEP)
-VM_RELEASES = $(if $(filter all,$(MATRIX)),bookworm trixie,$(MATRIX))
-VM_FILES = docker_* inside_*
-VM_SUITES = --test vm_host $(if $(filter all,$(MATRIX)),--test vm_wire)
+VM_MANY = $(filter all full,$(MATRIX))
+VM_RELEASES = $(if $(VM_MANY),bookworm trixie,$(MATRIX))
+VM_SOME = docker_up docker_lab inside_*
+VM_FILES = $(if $(filter all,$(MATRIX)),$(VM_SOME),docker_* inside_*)
+VM_SUITES = --test vm_host $(if $(VM_MANY),--test vm_wire)
+VM_BRIEFLY = --skip set_up_otherwise --skip on_podman --skip at_other_steps
+VM_SKIPS_full_bookworm = --skip on_podman
+VM_SKIPS_all_bookworm = $(VM_BRIEFLY) --skip on_one_wire
+VM_SKIPS_all_trixie = --skip power_cut
+VM_SKIPS = $(VM_SKIPS_$(MATRIX)_$(1))
 MATRIX ?= bookworm
 KEEP ?=
 ONLY ?=
 
 .PHONY: vm
-vm: packages vm-packages machines ## Run the suite in virtual machines: MATRIX=bookworm|trixie|all KEEP=1 ONLY=test
+vm: packages vm-packages machines ## Run the suite in virtual machines: MATRIX=bookworm|trixie|all|full KEEP=1 ONLY=test
 
 # One machine, in minutes where it has to be emulated: without what is the same on every machine, or takes long.
 .PHONY: test-vm
-test-vm: VM_FILES = docker_up docker_lab inside_*
-test-vm: VM_SKIPS = --skip set_up_otherwise --skip on_podman --skip at_other_steps
+test-vm: VM_FILES = $(VM_SOME)
+test-vm: VM_SKIPS = $(VM_BRIEFLY)
 test-vm: vm-packages machines ## Run the tier that needs root and qemu: one machine
 
 .PHONY: vm-packages
@@ -229,12 +236,9 @@ vm-packages:
 .PHONY: machines
 machines: root build test-images vm-tests
 	@mkdir -p target/vm/runs
-	@for release in $(VM_RELEASES); do \
-		echo "== virtual machines: $$release"; \
-		[[ $$release == bookworm && "$(MATRIX)" == all ]] && skip='--skip on_podman' || skip=; \
-		$(TEST_ENV) $(VM_ENV) LANDFALL_VM=$$release RUST_TEST_THREADS=64 \
-			cargo test --locked --no-fail-fast -p landfall-tests $(VM_SUITES) $(ONLY) -- $(VM_SKIPS) $$skip; \
-	done
+	@$(foreach release,$(VM_RELEASES),echo "== virtual machines: $(release)"; \
+		$(TEST_ENV) $(VM_ENV) LANDFALL_VM=$(release) RUST_TEST_THREADS=64 cargo test --locked --no-fail-fast \
+			-p landfall-tests $(VM_SUITES) $(ONLY) -- $(call VM_SKIPS,$(release));)
 
 # Each under its bare name; those that are not asked for are taken out again.
 .PHONY: vm-tests
