@@ -35,6 +35,11 @@ pub async fn down(args: &DownArgs, host: Option<&str>) -> Result<(), Error> {
     }
     let docker = Docker::connect(host).await?;
     let targets = if args.all { exposed(&docker).await? } else { args.targets.clone() };
+    if args.all {
+        // In this order: a companion comes after its network container.
+        let companions = companion::all().await?;
+        companion::remove_others(&companions, &docker.labelled(TARGET).await?).await?;
+    }
     if targets.is_empty() {
         return print("nothing to do: no container has an address\n");
     }

@@ -15,7 +15,7 @@ use rtnetlink::{
     packet_route::{
         AddressFamily,
         address::{AddressAttribute, AddressMessage},
-        link::{LinkAttribute, LinkMessage, MacVlanMode},
+        link::{LinkAttribute, LinkFlags, LinkMessage, MacVlanMode},
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
         route::{RouteAddress, RouteAttribute, RouteMessage, RouteScope},
     },
@@ -27,6 +27,9 @@ use crate::{
     identity::derive_mac,
     netlink::{Netlink, NetlinkError, OURS, ignore, namespace, refused, short_name},
 };
+
+/// How their names begin.
+const PLACE: &str = "lh";
 
 /// Whether the parent can have companions.
 ///
@@ -61,7 +64,7 @@ pub async fn ensure(
 ) -> Result<(), UplinkError> {
     let host = Netlink::open()?;
     let own = own_address(&host, parent, address).await?;
-    let (index, own_mac) = link(&host, &short_name("lh", container), mac, parent).await?;
+    let (index, own_mac) = link(&host, &short_name(PLACE, container), mac, parent).await?;
     forget(&host, index, own, address).await?;
     let added = host.handle.address().add(index, own.into(), 32).execute().await;
     ignore(added, Errno::EEXIST).map_err(refused("give the companion the host's address"))?;
@@ -86,10 +89,45 @@ pub async fn ensure(
 /// If the kernel refuses.
 pub async fn remove(container: &str) -> Result<(), UplinkError> {
     let host = Netlink::open()?;
-    match host.link(&short_name("lh", container)).await? {
+    match host.link(&short_name(PLACE, container)).await? {
         Some(link) => Ok(host.remove(link.header.index).await?),
         None => Ok(()),
     }
+}
+
+/// The companions of all network containers, by index and name.
+///
+/// # Errors
+/// If the kernel refuses.
+pub async fn all() -> Result<Vec<(u32, String)>, UplinkError> {
+    let links = Netlink::open()?.handle.link().get().execute().try_collect::<Vec<_>>().await;
+    let companion = |link: LinkMessage| {
+        let name = link.attributes.into_iter().find_map(|attribute| {
+            if let LinkAttribute::IfName(name) = attribute { Some(name) } else { None }
+        })?;
+        let is_one = is_companion(&name) && link.header.flags.contains(LinkFlags::Noarp);
+        is_one.then_some((link.header.index, name))
+    };
+    Ok(links.map_err(refused("list the interfaces"))?.into_iter().filter_map(companion).collect())
+}
+
+/// Removes those of these companions that belong to none of these network containers: to those that somebody else has removed.
+///
+/// # Errors
+/// If the kernel refuses.
+pub async fn remove_others(companions: &[(u32, String)], containers: &[String]) -> Result<(), UplinkError> {
+    let needed: Vec<String> = containers.iter().map(|container| short_name(PLACE, container)).collect();
+    let host = Netlink::open()?;
+    for (index, _) in companions.iter().filter(|(_, name)| !needed.contains(name)) {
+        host.remove(*index).await?;
+    }
+    Ok(())
+}
+
+/// Whether an interface is called like one.
+fn is_companion(name: &str) -> bool {
+    let digits = name.strip_prefix(PLACE).unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The host's address on the parent in the subnet of `address`.
