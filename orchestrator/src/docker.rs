@@ -29,7 +29,7 @@ pub use error::DockerError;
 pub use streams::{Attached, Output, Until, Which, Written};
 
 use container::{bare, to_body, to_container};
-use error::is_status;
+use error::{is_gone, is_status};
 use host::{Engine, Host};
 
 use crate::identity::is_container_name;
@@ -98,7 +98,7 @@ impl Docker {
         let asking = async { self.understood(self.api.inspect_container(name, None).await, &url).await };
         match Box::pin(asking).await {
             Ok(found) => Ok(Some(to_container(found))),
-            Err(error) if is_status(&error, 404) => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(self.failed(&format!("inspect {name}"), error)),
         }
     }

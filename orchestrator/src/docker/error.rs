@@ -134,3 +134,27 @@ pub(super) fn unreachable(path: &str, error: io::Error) -> DockerError {
 pub(super) fn is_status(error: &Api, status: u16) -> bool {
     matches!(error, Api::DockerResponseServerError { status_code, .. } if *status_code == status)
 }
+
+/// Whether there is no such container, or none any more: Podman 5.4 says so in another way of one that goes while it is looked at.
+pub(super) fn is_gone(error: &Api) -> bool {
+    let goes = |message: &str| message.contains("no such container");
+    is_status(error, 404)
+        || matches!(error, Api::DockerResponseServerError { status_code: 500, message } if goes(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_goes_while_it_is_looked_at_is_gone() {
+        let said = |status_code, message: &str| Api::DockerResponseServerError {
+            status_code,
+            message: message.to_owned(),
+        };
+        assert!(is_gone(&said(404, "No such container: web")));
+        assert!(is_gone(&said(500, "no container with ID b1856a found in database: no such container")));
+        assert!(!is_gone(&said(500, "cannot open the database")));
+        assert!(!is_gone(&said(409, "no such container")));
+    }
+}
