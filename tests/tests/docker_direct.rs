@@ -174,7 +174,8 @@ fn ports_that_change_and_ports_for_some() {
     for client in [&near, &far] {
         echo(client, at(1053), "hello").expect("an answer");
     }
-    assert_eq!((0..5).filter(|_| connect(&near, at(80)).is_ok()).count(), 3);
+    let opened: Vec<bool> = (0..5).map(|_| connect(&near, at(80)).is_ok()).collect();
+    assert!(opened[..3].contains(&true) && !opened[3..].contains(&true), "three an hour: {opened:?}");
     // When that changes, it is the same agent
     let id = || inspect(&target.network_container(), "{{.Id}}");
     let before = id();

@@ -94,9 +94,9 @@ fn only_who_may_connects_and_that_can_change_while_it_runs() {
         let more = ["--path", path, "-p", "80", "-p", "8080:80,limit=2/hour", "--from", ROUTED_CLIENT];
         assert_eq!(up(&target, &interface, &more), at);
         assert!(connect(&near, at).is_err() && connect(&near, other).is_err());
-        let opened = (0..4).filter(|_| connect(&far, other).is_ok()).count();
+        let opened: Vec<bool> = (0..4).map(|_| connect(&far, other).is_ok()).collect();
         assert!(fetch(&far, at).is_ok());
-        assert_eq!(opened, 2, "of two an hour");
+        assert!(opened[..2].contains(&true) && !opened[2..].contains(&true), "two an hour: {opened:?}");
         assert_eq!(landfall(&["inspect", &target.name]).json()["id"], id, "it was made anew");
         landfall(&["down", &target.name]).done();
     }
