@@ -44,9 +44,7 @@ fn a_later_spec_that_is_none_leaves_the_rules_as_they_are() {
     agent.ready();
     let rules = agent.namespace.run(&["nft", "list", "ruleset"]);
     let other_interface = spec(&forward("tcp", "80", "172.30.0.2")).replace("lan0", "lan1");
-    for (bad, expected) in
-        [("nonsense\n...\n", "line 1"), (&*other_interface, "interface and address cannot change")]
-    {
+    for (bad, expected) in [("nonsense\n...\n", "line 1"), (&*other_interface, "and address cannot change")] {
         agent.tell(bad);
         let message = agent.expect("warning", |event| {
             if let Event::Warning { message } = event { Some(message) } else { None }
