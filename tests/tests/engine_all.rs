@@ -1,6 +1,11 @@
 //! `landfall down --all`, on an engine that no other test uses meanwhile.
 
-use landfall_tests::{docker::Target, lan::Lan, landfall::landfall, run::run};
+use landfall_tests::{
+    docker::{Target, inspect},
+    lan::Lan,
+    landfall::landfall,
+    run::run,
+};
 
 #[test]
 fn down_all_leaves_nothing_of_what_somebody_else_has_removed() {
@@ -13,6 +18,7 @@ fn down_all_leaves_nothing_of_what_somebody_else_has_removed() {
     }
     let companions = || run(&["ip", "-o", "link"]).lines().filter(|line| line.contains(": lh")).count();
     assert_eq!(companions(), 2);
+    let image = inspect(&first.network_container(), "{{.Image}}");
     run(&["docker", "rm", "--force", &first.network_container()]);
     // When all is taken down
     let said = landfall(&["down", "--all"]).done();
@@ -21,4 +27,6 @@ fn down_all_leaves_nothing_of_what_somebody_else_has_removed() {
     assert_eq!(companions(), 0);
     // And again there is nothing to do
     assert_eq!(landfall(&["down", "--all"]).done(), "nothing to do: no container has an address\n");
+    // Other tests of this engine want one that never saw the image
+    run(&["docker", "image", "rm", "--force", &image]);
 }
