@@ -264,8 +264,16 @@ impl Up<'_> {
                 "attaching {uplink} to {} with the MAC address {}",
                 self.parent.name, identity.mac
             ));
-            uplink::create_macvlan(&self.parent, identity.mac, (&container.namespace, &uplink)).await?;
-            way.lay(&container, &self.parent, spec.forward()).await?;
+            let attaching = async {
+                uplink::create_macvlan(&self.parent, identity.mac, (&container.namespace, &uplink)).await?;
+                Ok::<(), Error>(way.lay(&container, &self.parent, spec.forward()).await?)
+            };
+            if let Err(error) = attaching.await {
+                if self.docker.container(&id).await?.is_some_and(|now| now.is_running()) {
+                    return Err(error);
+                }
+                debug!(%error, "the agent has ended meanwhile, and says itself why");
+            }
         }
         self.progress.step("waiting for an address");
         Ok((id, conversation))
