@@ -56,19 +56,11 @@ impl Links {
             warn!(interface = %self.name, "{left_out}");
         }
         let source = configuration.address.addr();
-        let has_default = match self.namespace {
-            Namespace::Own => {
-                self.remove_routes(|route| is_foreign_default(route, link)).await?;
-                false
-            }
-            Namespace::Shared => {
-                self.set_rules(Some(source)).await?;
-                // Nor where there are other networks that are to have none: it would let the LAN reach them.
-                !others.iter().filter_map(subnet).all(|subnet| subnet.addr().is_loopback())
-                    || self.routes().await?.iter().any(|route| is_foreign_default(route, link))
-            }
-        };
-        let routes = places(&plan.routes, self.namespace, configuration.address, has_default);
+        match self.namespace {
+            Namespace::Own => self.remove_routes(|route| is_foreign_default(route, link)).await?,
+            Namespace::Shared => self.set_rules(Some(source)).await?,
+        }
+        let routes = places(&plan.routes, self.namespace, configuration.address, &inside);
         self.set_routes(link, Some(source), &routes).await?;
         let lan = configuration.address.trunc();
         Ok(inside.into_iter().filter(|subnet| subnet.contains(&lan) || lan.contains(subnet)).collect())

@@ -38,24 +38,24 @@ pub(super) enum Place {
     Fallback,
 }
 
-/// Where the routes of a plan go, given whether the target has a default route of its own. In a shared namespace what is sent
-/// from the uplink's address goes back over it, also to its own subnet; everything else goes where it always went.
+/// Where the routes of a plan go, beside the subnets `inside` of other interfaces. In a shared namespace what is sent from the
+/// uplink's address goes back over it, also to its own subnet; everything else goes where it always went. Where there are other
+/// networks, no default route is one that they are to have: another one would let the LAN reach them.
 pub(super) fn places(
     routes: &[Route],
     namespace: Namespace,
     own: Ipv4Net,
-    has_default: bool,
+    inside: &[Ipv4Net],
 ) -> Vec<(Place, Route)> {
+    let at = |place: Place| move |route: Route| (place, route);
     match namespace {
-        Namespace::Own => routes.iter().map(|route| (Place::Main, *route)).collect(),
+        Namespace::Own => routes.iter().copied().map(at(Place::Main)).collect(),
         Namespace::Shared => {
+            let is_alone = inside.iter().all(|subnet| subnet.addr().is_loopback());
             let subnet = Route { destination: own.trunc(), router: None };
             let aside = [subnet].into_iter().chain(routes.iter().copied());
-            let fallback = routes.iter().copied().filter(|_| !has_default);
-            aside
-                .map(|route| (Place::Aside, route))
-                .chain(fallback.map(|route| (Place::Fallback, route)))
-                .collect()
+            let fallback = routes.iter().copied().filter(|_| is_alone);
+            aside.map(at(Place::Aside)).chain(fallback.map(at(Place::Fallback))).collect()
         }
     }
 }
@@ -258,14 +258,16 @@ mod tests {
         let route =
             |destination: &str| Route { destination: destination.parse().expect("a prefix"), router: None };
         let own = LAN.parse().expect("an address with a prefix");
-        let placed = |namespace, has_default| places(&[route("0.0.0.0/0")], namespace, own, has_default);
+        let placed = |namespace, inside: &[&str]| {
+            let inside: Vec<Ipv4Net> = inside.iter().map(|net| net.parse().expect("a prefix")).collect();
+            places(&[route("0.0.0.0/0")], namespace, own, &inside)
+        };
         let (subnet, default) = (route("10.0.0.0/24"), route("0.0.0.0/0"));
-        assert_eq!(placed(Namespace::Own, true), [(Place::Main, default)]);
-        assert_eq!(placed(Namespace::Shared, true), [(Place::Aside, subnet), (Place::Aside, default)]);
-        assert_eq!(
-            placed(Namespace::Shared, false),
-            [(Place::Aside, subnet), (Place::Aside, default), (Place::Fallback, default)]
-        );
+        let aside = [(Place::Aside, subnet), (Place::Aside, default)];
+        assert_eq!(placed(Namespace::Own, &[DOCKER]), [(Place::Main, default)]);
+        assert_eq!(placed(Namespace::Shared, &["127.0.0.0/8", DOCKER]), aside);
+        let alone = placed(Namespace::Shared, &["127.0.0.0/8"]);
+        assert_eq!((&alone[..2], &alone[2..]), (&aside[..], &[(Place::Fallback, default)][..]));
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Way {
 
     /// What of `forward` hides its clients from the target: all over a bridge; otherwise datagrams to a port that Docker
     /// publishes, too, because nothing tells the answers of the two from each other. Where the uplink is in the target nothing
-    /// hides them, and answers to those that are not its neighbours go where Docker leads them.
+    /// hides them, and the mark says that the answers are Docker's.
     pub fn mark(&self, forward: Vec<Forward>, target: &Container) -> Vec<Forward> {
         let hides = |forward: &Forward| {
             let ports = forward.private();
