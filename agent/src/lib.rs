@@ -5,6 +5,7 @@
 pub mod alarm;
 pub mod clock;
 pub mod dhcp;
+pub mod dhcp6;
 pub mod documents;
 pub mod input;
 pub mod link;
