@@ -2,7 +2,7 @@
 
 use std::{future, pin::Pin};
 
-use landfall_api::{Forward, InterfaceName, Namespace, Spec};
+use landfall_api::{Family, Forward, InterfaceName, Namespace, Spec};
 use tracing::warn;
 
 use crate::nat::{self, NftError};
@@ -14,6 +14,7 @@ pub type Applied = Result<Vec<Forward>, NftError>;
 pub struct Rules {
     uplink: InterfaceName,
     namespace: Namespace,
+    family: Family,
     state: State,
     wanted: Option<Vec<Forward>>,
     transaction: Option<Pin<Box<dyn Future<Output = Applied>>>>,
@@ -29,8 +30,8 @@ impl Rules {
     /// The rules that `spec` asks for; none of them are in force yet.
     pub fn new(spec: &Spec) -> Self {
         let wanted = Some(spec.forward().to_vec());
-        let (uplink, namespace) = (spec.interface.clone(), spec.namespace);
-        Self { uplink, namespace, state: State::Absent, wanted, transaction: None }
+        let (uplink, namespace, family) = (spec.interface.clone(), spec.namespace, spec.family);
+        Self { uplink, namespace, family, state: State::Absent, wanted, transaction: None }
     }
 
     /// Asks for these forwards, instead of any others that were asked for.
@@ -52,7 +53,7 @@ impl Rules {
             && let Some(forward) = self.wanted.take()
         {
             let ruleset = match self.namespace {
-                Namespace::Own => nat::ruleset(&self.uplink, &forward),
+                Namespace::Own => nat::ruleset(&self.uplink, self.family, &forward),
                 Namespace::Shared => nat::shared(&self.uplink, &forward),
             };
             self.transaction = Some(Box::pin(async { nat::apply(ruleset).await.map(|()| forward) }));

@@ -1,6 +1,6 @@
 //! The only loop: waits for whatever comes first, and does what follows from it.
 
-use std::{io, process::ExitCode};
+use std::{future::pending, io, process::ExitCode};
 
 use futures_util::FutureExt as _;
 use landfall_api::{Event, Spec};
@@ -18,6 +18,7 @@ use crate::{
     reporter::Reporter,
     rules::{Applied, Rules},
     uplink::{Uplink, UplinkError},
+    uplink6::{Happening, Ipv6Error, Uplink6},
 };
 
 /// Why the agent ends before it is asked to.
@@ -41,6 +42,9 @@ pub enum Error {
     /// The uplink could not be used.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
+    /// The kernel tells nothing of IPv6.
+    #[error(transparent)]
+    Ipv6(#[from] Ipv6Error),
 }
 
 impl Error {
@@ -50,7 +54,7 @@ impl Error {
             Self::Runtime(_) | Self::Signals(_) => 1,
             Self::NoSpec | Self::Spec(_) => 2,
             Self::Uplink(UplinkError::NoServer(_)) => 4,
-            Self::Rules(_) | Self::Uplink(_) => 3,
+            Self::Rules(_) | Self::Uplink(_) | Self::Ipv6(_) => 3,
         })
     }
 }
@@ -69,6 +73,8 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
     };
     let mut rules = Rules::new(&spec);
     let mut uplink = Uplink::watch(&spec, started, reporter).await?;
+    let mut uplink6 =
+        if spec.family.has_v6() { Some(Uplink6::watch(&spec, started, reporter).await?) } else { None };
     // An uplink that is there asks its server first, and nft works while the answer is on its way.
     if let Some(happening) = uplink.next().now_or_never() {
         uplink.handle(happening?).await?;
@@ -84,19 +90,38 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
                 report(applied, &rules, reporter)?;
             }
             happening = uplink.next() => uplink.handle(happening?).await?,
+            happening = next(&mut uplink6) => {
+                let happening = happening?;
+                if let Some(uplink6) = &mut uplink6 {
+                    uplink6.handle(happening).await;
+                }
+            }
         }
+    }
+    if let Some(uplink6) = &mut uplink6 {
+        uplink6.stop().await;
     }
     uplink.stop().await?;
     rules.remove().await;
     Ok(())
 }
 
+/// Waits for what happens to IPv6, for ever where there is to be none. Cancel-safe.
+async fn next(uplink6: &mut Option<Uplink6<'_>>) -> Result<Happening, Ipv6Error> {
+    match uplink6 {
+        Some(uplink6) => uplink6.next().await,
+        None => pending().await,
+    }
+}
+
 /// Takes the forwards of a new spec, if nothing else in it differs.
 fn replace(rules: &mut Rules, spec: &Spec, replacement: Result<Spec, InputError>, reporter: &Reporter) {
     let message = match replacement {
         Ok(new) if is_of_the_same_kind(&new, spec) => return rules.want(new.forward().to_vec()),
-        Ok(_) => "interface, namespace and address cannot change while the agent runs; start another one"
-            .to_owned(),
+        Ok(_) => {
+            "interface, namespace, family and address cannot change while the agent runs; start another one"
+                .to_owned()
+        }
         Err(error) => error.to_string(),
     };
     let message = format!("the new spec is refused, the old one stays: {message}");
@@ -106,7 +131,8 @@ fn replace(rules: &mut Rules, spec: &Spec, replacement: Result<Spec, InputError>
 
 /// Whether only the forwards differ.
 fn is_of_the_same_kind(new: &Spec, old: &Spec) -> bool {
-    new.interface == old.interface && new.namespace == old.namespace && new.address == old.address
+    let kind = |spec: &Spec| (spec.interface.clone(), spec.namespace, spec.family, spec.address.clone());
+    kind(new) == kind(old)
 }
 
 /// Says which rules are in force. The first ones must be; later ones may be refused, then the old ones stay.

@@ -5,7 +5,9 @@
 use std::{future, io, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
-use landfall_api::{Address, Dhcp, Event as Reported, HERE, InterfaceName, LostReason, Search, Seen, Spec};
+use landfall_api::{
+    Address, Dhcp, Event as Reported, Family, HERE, InterfaceName, LostReason, Search, Seen, Spec,
+};
 use rand::rngs::StdRng;
 use thiserror::Error;
 use tracing::{debug, info, warn};
@@ -13,7 +15,7 @@ use tracing::{debug, info, warn};
 use crate::{
     alarm::Alarm,
     clock::Instant,
-    dhcp::{Action, Client, Context, Event, Identity, Lease, Query, Socket, SocketError, Transmission},
+    dhcp::{Action, Client, Context, Event, Identity, Lease, Socket, SocketError},
     link::{Carrier, Configuration, Forwarding, Link, LinkError, Links},
     reporter::Reporter,
     store::Store,
@@ -55,6 +57,7 @@ pub enum Happening {
 /// An uplink, whether its interface is there or not.
 pub struct Uplink<'a> {
     name: InterfaceName,
+    family: Family,
     dhcp: Dhcp,
     targets: Vec<Ipv4Addr>,
     store: Store,
@@ -71,6 +74,12 @@ pub struct Uplink<'a> {
 /// What there is while the interface is.
 struct Attached {
     link: Link,
+    /// None where there is to be no IPv4.
+    dhcp: Option<Conversation>,
+}
+
+/// A client and its server.
+struct Conversation {
     client: Client,
     socket: Socket,
     /// What it had received when the search began.
@@ -90,8 +99,21 @@ impl<'a> Uplink<'a> {
         let links = Links::watch(name.clone(), spec.namespace).await?;
         let alarm = Alarm::new().map_err(UplinkError::Timer)?;
         let rng = rand::make_rng();
-        let (forwarding, attached) = (Forwarding::Off, None);
-        Ok(Self { name, dhcp, targets, store, reporter, started, links, alarm, rng, forwarding, attached })
+        let (family, forwarding, attached) = (spec.family, Forwarding::Off, None);
+        Ok(Self {
+            name,
+            family,
+            dhcp,
+            targets,
+            store,
+            reporter,
+            started,
+            links,
+            alarm,
+            rng,
+            forwarding,
+            attached,
+        })
     }
 
     /// Lets through what comes from now on: there are rules.
@@ -115,8 +137,8 @@ impl<'a> Uplink<'a> {
     /// If the kernel tells no more.
     pub async fn next(&mut self) -> Result<Happening, UplinkError> {
         let receive = async {
-            match &mut self.attached {
-                Some(attached) => attached.socket.receive().await,
+            match self.attached.as_mut().and_then(|attached| attached.dhcp.as_mut()) {
+                Some(dhcp) => dhcp.socket.receive().await,
                 None => future::pending().await,
             }
         };
@@ -198,12 +220,17 @@ impl<'a> Uplink<'a> {
         if link.carrier == Carrier::Down {
             self.links.bring_up(link).await?;
         }
-        let socket = Socket::open(&self.name, link.index, mac)?;
+        let dhcp = if self.family.has_v4() { Some(self.converse(link).await?) } else { None };
+        self.attached = Some(Attached { link: link.clone(), dhcp });
+        Ok(())
+    }
+
+    async fn converse(&self, link: &Link) -> Result<Conversation, UplinkError> {
+        let socket = Socket::open(&self.name, link.index, link.mac)?;
         let identity = self.identity(link).await?;
         let before = self.links.seen(link).await?;
-        let client = Client::new(identity, self.store.load(mac));
-        self.attached = Some(Attached { link: link.clone(), client, socket, before });
-        Ok(())
+        let client = Client::new(identity, self.store.load(link.mac));
+        Ok(Conversation { client, socket, before })
     }
 
     async fn identity(&self, link: &Link) -> Result<Identity, UplinkError> {
@@ -223,7 +250,7 @@ impl<'a> Uplink<'a> {
         if let Some(attached) = self.attached.take() {
             self.links.forget_rules().await?;
             warn!(interface = %self.name, "the uplink is gone");
-            if let Some(lease) = attached.client.lease() {
+            if let Some(lease) = attached.dhcp.as_ref().and_then(|dhcp| dhcp.client.lease()) {
                 let (address, reason) = (lease.address, LostReason::UplinkGone);
                 self.reporter.report(Reported::Lost { address, reason });
             }
@@ -232,14 +259,14 @@ impl<'a> Uplink<'a> {
     }
 
     async fn step(&mut self, event: Event) -> Result<(), UplinkError> {
-        let Some(attached) = &mut self.attached else {
+        let Some(dhcp) = self.attached.as_mut().and_then(|attached| attached.dhcp.as_mut()) else {
             return Ok(());
         };
         let mut context = Context { now: Instant::now(), rng: &mut self.rng };
-        let actions = attached.client.step(event, &mut context);
-        self.alarm.set(attached.client.deadline()).map_err(UplinkError::Timer)?;
+        let actions = dhcp.client.step(event, &mut context);
+        self.alarm.set(dhcp.client.deadline()).map_err(UplinkError::Timer)?;
         // Before anything is asked, so that no answer is missed.
-        if let Err(error) = attached.socket.listen(attached.client.listening()) {
+        if let Err(error) = dhcp.socket.listen(dhcp.client.listening()) {
             warn!(%error, "the kernel refuses a filter; address conflicts go unnoticed");
         }
         for action in actions {
@@ -249,12 +276,12 @@ impl<'a> Uplink<'a> {
     }
 
     async fn perform(&self, action: Action) -> Result<(), UplinkError> {
-        let Some(Attached { link, socket, before, .. }) = &self.attached else {
+        let Some(Attached { link, dhcp: Some(Conversation { socket, before, .. }) }) = &self.attached else {
             return Ok(());
         };
         match action {
-            Action::Send(transmission) => send(socket, &transmission),
-            Action::Ask(query) => ask(socket, query),
+            Action::Send(transmission) => socket.send(&transmission),
+            Action::Ask(query) => socket.ask(query),
             Action::Granted(lease) => {
                 self.configure(link, &lease).await?;
                 // Who is told of a lease may kill us at once, and expect it back.
@@ -351,22 +378,10 @@ impl<'a> Uplink<'a> {
     }
 }
 
-fn ask(socket: &Socket, query: Query) {
-    if let Err(error) = socket.ask(query) {
-        debug!(%error, ?query, "ARP could not be sent");
-    }
-}
-
 /// How a search went, in a few words.
 fn told(search: &Search) -> String {
     let Search { discovers, offers, naks, conflicts, .. } = search;
     format!("DISCOVERs sent: {discovers}, offers: {offers}, refusals: {naks}, addresses in use: {conflicts}")
-}
-
-fn send(socket: &Socket, transmission: &Transmission) {
-    if let Err(error) = socket.send(transmission) {
-        debug!(%error, delivery = ?transmission.delivery, "a message could not be sent");
-    }
 }
 
 /// What the kernel is to have of a lease: not longer than the lease lasts, and no MTU above the link's own.

@@ -7,6 +7,7 @@ use landfall_api::{MacAddr, Rate, Source};
 use crate::{
     dhcp_args::DhcpArgs,
     error::Error,
+    families::Families,
     lab::LabCommand,
     path,
     patience::Wait,
@@ -94,6 +95,9 @@ pub struct UpArgs {
     /// How packets get to the container
     #[arg(long, value_enum, default_value_t)]
     pub path: path::Kind,
+    /// Of which families the container is to have addresses on the LAN; an IPv6 address may be reached from beyond it
+    #[arg(long, value_enum, default_value_t)]
+    pub family: Families,
     /// Let this host reach the address, and the containers behind its bridges: a macvlan and a route of its own for it
     #[arg(long)]
     pub host_access: bool,

@@ -11,6 +11,7 @@ use crate::{
     agent_stream::{AgentStream, Noise},
     docker::{Attached, Docker, DockerError, Until, Which, Written},
     error::Error,
+    families::Families,
     progress::Progress,
     state::AgentState,
 };
@@ -66,11 +67,11 @@ impl Conversation {
     pub async fn listen(
         &mut self,
         (docker, id): (&Docker, &str),
-        spec: &Spec,
+        (spec, families): (&Spec, Families),
         progress: &Progress,
     ) -> Result<Ending, DockerError> {
         let heard = {
-            let hearing = self.hear(spec, progress);
+            let hearing = self.hear(spec, families, progress);
             tokio::pin!(hearing);
             tokio::select! {
                 heard = &mut hearing => heard?,
@@ -105,8 +106,13 @@ impl Conversation {
     }
 
     /// Hears what the agent says, until it is clear what comes of it; none if its streams end.
-    async fn hear(&mut self, spec: &Spec, progress: &Progress) -> Result<Option<Ending>, DockerError> {
-        let answers = |state: &AgentState| state.answers(spec.forward());
+    async fn hear(
+        &mut self,
+        spec: &Spec,
+        families: Families,
+        progress: &Progress,
+    ) -> Result<Option<Ending>, DockerError> {
+        let answers = |state: &AgentState| state.answers(families, spec.forward());
         if !self.hear_until(|state| answers(state) || warns_of_forwards(state), progress).await? {
             return Ok(None);
         }
@@ -166,7 +172,7 @@ impl Conversation {
 /// Whether the agent is not content with new forwards: others are in force, so they are what it warns of. Before any are in
 /// force a warning is about something else, such as a subnet that overlaps.
 fn warns_of_forwards(state: &AgentState) -> bool {
-    state.warning.is_some() && state.forward.is_some() && state.lease.is_some()
+    state.warning.is_some() && state.forward.is_some() && state.has_address()
 }
 
 /// Waits until the container has ended. Where that cannot be found out, its streams are what there is to go by.
@@ -223,7 +229,7 @@ mod tests {
     }
 
     async fn heard(conversation: &mut Conversation) -> Option<Ending> {
-        conversation.hear(&spec(), &Progress::Quiet).await.expect("a stream without errors")
+        conversation.hear(&spec(), Families::V4, &Progress::Quiet).await.expect("a stream without errors")
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,15 +4,33 @@ use landfall_api::Search;
 
 use crate::{
     agent_stream::Noise,
+    families::Families,
     state::{AgentState, Phase},
     uplink::is_wireless,
 };
 
 /// Why there is no address yet on `interface`: what the agent reported, and what came over its pipe besides.
-pub fn no_address(interface: &str, state: &AgentState, noise: Option<&Noise>) -> String {
+pub fn no_address(interface: &str, families: Families, state: &AgentState, noise: Option<&Noise>) -> String {
+    let has_v6 = families.wanted().has_v6();
+    let lacks_v4 = families.wanted().has_v4() && state.address().is_none();
+    let ipv6 = state
+        .ipv6_search
+        .as_ref()
+        .filter(|_| has_v6 && state.ipv6.is_none())
+        .map(|search| format!("no IPv6 address on {interface}: {}", search.cause().escape_debug()));
+    match ipv6 {
+        Some(ipv6) if lacks_v4 => format!("{ipv6}\n  nor one of IPv4: {}", no_v4(interface, state, noise)),
+        Some(ipv6) => format!(
+            "{ipv6}\n  is there a router that announces IPv6 on this LAN? landfall logs says what was heard"
+        ),
+        None => no_v4(interface, state, noise),
+    }
+}
+
+fn no_v4(interface: &str, state: &AgentState, noise: Option<&Noise>) -> String {
     match (&state.search, noise) {
         (Some(search), _) => no_answer(interface, search),
-        (None, _) if state.lease.is_some() => {
+        (None, _) if state.has_address() => {
             "there is one, but its forwards are not in force yet\n  give it more time with --wait".into()
         }
         (None, _) if state.phase == Phase::Searching => {
@@ -91,7 +109,7 @@ mod tests {
     use super::*;
 
     fn without_an_address(state: &AgentState, noise: Option<&Noise>) -> String {
-        no_address("eth0", state, noise)
+        no_address("eth0", Families::V4, state, noise)
     }
 
     fn searching() -> AgentState {

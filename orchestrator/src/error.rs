@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::{
-    agent_stream::Noise, diagnosis::no_address, docker::DockerError, lab::LabError, netlink::NetlinkError,
-    path::PathError, ports::PortError, state::AgentState, uplink::UplinkError,
+    agent_stream::Noise, diagnosis::no_address, docker::DockerError, families::Families, lab::LabError,
+    netlink::NetlinkError, path::PathError, ports::PortError, state::AgentState, uplink::UplinkError,
 };
 
 /// Why a command did not do what it was asked.
@@ -152,13 +152,18 @@ pub enum Error {
     /// What was typed about DHCP cannot be meant.
     #[error(transparent)]
     Dhcp(#[from] DhcpError),
+    /// What stands beside the host's or the target's own rules and routes.
+    #[error("{0} is for IPv4 only, so far\n  {1}")]
+    Ipv4Only(&'static str, &'static str),
     /// Time is up, and there is no address.
-    #[error("no address for {target} within {waited:?}: {}", no_address(.interface, .state, .noise.as_ref()))]
+    #[error("no address for {target} within {waited:?}: {}", no_address(.interface, *.families, .state, .noise.as_ref()))]
     NoAddress {
         /// The target.
         target: String,
         /// The host's interface.
         interface: String,
+        /// Of which families.
+        families: Families,
         /// How long.
         waited: Duration,
         /// What the agent has reported.
@@ -206,6 +211,7 @@ impl Error {
             | Self::Lock { .. }
             | Self::Busy { .. }
             | Self::TargetNetwork { .. }
+            | Self::Ipv4Only(..)
             | Self::NoPorts(_)
             | Self::TargetIsOurs(_)
             | Self::Stranger(_)

@@ -1,6 +1,6 @@
 //! Who a network container is: what about it cannot change without making a new one. Pure.
 
-use landfall_api::{Dhcp, HostName, MacAddr};
+use landfall_api::{Dhcp, Family, HostName, MacAddr};
 use sha2::{Digest as _, Sha256};
 
 use crate::path::Path;
@@ -14,6 +14,8 @@ pub struct Identity {
     pub mac: MacAddr,
     /// What DHCP servers are told.
     pub dhcp: Dhcp,
+    /// Of which families it is to have addresses.
+    pub family: Family,
     /// How it reaches the target.
     pub path: Path,
     /// The id of the agent's image.

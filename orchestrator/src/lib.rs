@@ -11,6 +11,7 @@ pub mod dhcp_args;
 pub mod diagnosis;
 pub mod docker;
 pub mod error;
+pub mod families;
 pub mod identity;
 pub mod image;
 pub mod lab;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::StreamExt as _;
-use landfall_api::Spec;
+use landfall_api::{Family, Spec};
 
 use crate::{
     agent_stream::AgentStream,
@@ -19,6 +19,7 @@ pub const TARGET: &str = "landfall.target";
 const INTERFACE: &str = "landfall.interface";
 const MAC: &str = "landfall.mac";
 const DHCP: &str = "landfall.dhcp";
+const FAMILY: &str = "landfall.family";
 const PATH: &str = "landfall.path";
 const NETWORK: &str = "landfall.network";
 const SPEC: &str = "landfall.spec";
@@ -32,6 +33,7 @@ pub fn labels(target: &str, identity: &Identity, spec: &Spec) -> HashMap<String,
         (INTERFACE, identity.interface.clone()),
         (MAC, identity.mac.to_string()),
         (DHCP, dhcp),
+        (FAMILY, identity.family.to_string()),
         (PATH, identity.path.as_str().to_owned()),
         (NETWORK, identity.path.network().to_owned()),
         (SPEC, spec.to_yaml()),
@@ -62,6 +64,7 @@ fn identity(container: &Container) -> Option<Identity> {
         interface: label(INTERFACE)?.clone(),
         mac: label(MAC)?.parse().ok()?,
         dhcp: serde_json::from_str(label(DHCP)?).ok()?,
+        family: label(FAMILY).map_or(Some(Family::V4), |family| Family::named(family))?,
         path: Path::named(path(container), label(NETWORK)?)?,
         image: container.image.clone(),
     })

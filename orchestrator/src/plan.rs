@@ -2,10 +2,7 @@
 
 use landfall_api::Forward;
 
-use crate::{
-    identity::Identity,
-    state::{AgentState, Phase},
-};
+use crate::{families::Families, identity::Identity, state::AgentState};
 
 /// The container that has the name of the network container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +24,7 @@ pub enum Plan {
     Create,
     /// Remove it and make it again.
     Replace,
-    /// Tell it the forwards, and wait until they are in force.
+    /// Tell it the forwards, and wait until they are in force and all addresses are there.
     Update,
     /// It is as it should be.
     Keep,
@@ -36,16 +33,16 @@ pub enum Plan {
 }
 
 /// What brings the network container to what was asked.
-pub fn plan(existing: &Existing, identity: &Identity, forward: &[Forward]) -> Plan {
+pub fn plan(existing: &Existing, identity: &Identity, families: Families, forward: &[Forward]) -> Plan {
     match existing {
         Existing::Nothing => Plan::Create,
         Existing::Stranger => Plan::Refuse,
         Existing::Broken => Plan::Replace,
         Existing::Running(running) => {
             let (current, state) = &**running;
-            if current != identity || !matches!(state.phase, Phase::Leased | Phase::LinkLocal) {
+            if current != identity || !state.has_address() {
                 Plan::Replace
-            } else if state.answers(forward) {
+            } else if state.answers(families, forward) {
                 Plan::Keep
             } else {
                 Plan::Update
@@ -56,16 +53,17 @@ pub fn plan(existing: &Existing, identity: &Identity, forward: &[Forward]) -> Pl
 
 #[cfg(test)]
 mod tests {
-    use landfall_api::{Dhcp, MacAddr, Report};
+    use landfall_api::{Dhcp, Family, MacAddr, Report};
 
     use super::*;
-    use crate::path::Path;
+    use crate::{path::Path, state::Phase};
 
     fn identity() -> Identity {
         Identity {
             interface: "eth0".into(),
             mac: MacAddr([2, 0, 0, 0, 0, 1]),
             dhcp: Dhcp::default(),
+            family: Family::V4,
             path: Path::Wire,
             image: "sha256:1".into(),
         }
@@ -90,7 +88,7 @@ mod tests {
             (running(leased()), Plan::Keep),
         ];
         for (existing, expected) in cases {
-            assert_eq!(plan(&existing, &identity(), &forward), expected, "{existing:?}");
+            assert_eq!(plan(&existing, &identity(), Families::V4, &forward), expected, "{existing:?}");
         }
     }
 
@@ -98,9 +96,23 @@ mod tests {
     fn other_forwards_are_told_to_the_one_that_runs() {
         let forward = leased().forward.expect("forwards");
         assert_eq!(
-            plan(&Existing::Running(Box::new((identity(), leased()))), &identity(), &forward[..1]),
+            plan(
+                &Existing::Running(Box::new((identity(), leased()))),
+                &identity(),
+                Families::V4,
+                &forward[..1]
+            ),
             Plan::Update
         );
+    }
+
+    #[test]
+    fn an_address_that_is_missing_is_waited_for_and_costs_none_that_is_there() {
+        let forward = leased().forward.expect("forwards");
+        let both = Identity { family: Family::Both, ..identity() };
+        let existing = Existing::Running(Box::new((both.clone(), leased())));
+        assert_eq!(plan(&existing, &both, Families::Both, &forward), Plan::Update);
+        assert_eq!(plan(&existing, &both, Families::Any, &forward), Plan::Keep);
     }
 
     #[test]
@@ -113,9 +125,10 @@ mod tests {
             Identity { dhcp: Dhcp { hostname: "web".parse().ok(), ..Dhcp::default() }, ..identity() },
             Identity { path: Path::Bridge("bridge".into()), ..identity() },
             Identity { image: "sha256:2".into(), ..identity() },
+            Identity { family: Family::Both, ..identity() },
         ];
         for other in others {
-            assert_eq!(plan(&existing, &other, &forward), Plan::Replace, "{other:?}");
+            assert_eq!(plan(&existing, &other, Families::Any, &forward), Plan::Replace, "{other:?}");
         }
     }
 }

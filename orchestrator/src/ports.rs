@@ -1,6 +1,9 @@
 //! Which ports are exposed: what was typed, or what the target's image says. Pure.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use landfall_api::{
     Destination, Forward, ForwardError, PortRange, PortRangeError, Protocol, ProtocolError, Rate, RateError,
@@ -131,7 +134,7 @@ fn access<'a>(words: impl Iterator<Item = &'a str>) -> Result<Access, PortError>
     Ok(access)
 }
 
-/// The forwards to `target` at `address`: those typed, or else one for each of the ports that its image exposes. Where a port
+/// The forwards to `target` at its address, and that for what comes over IPv6 if there is one: those typed, or else one for each of the ports that its image exposes. Where a port
 /// does not say who may begin connections, `access` does.
 ///
 /// # Errors
@@ -140,7 +143,7 @@ pub fn forwards(
     target: &str,
     typed: &[Publish],
     exposed: &[String],
-    address: Ipv4Addr,
+    (address, address6): (Ipv4Addr, Option<Ipv6Addr>),
     access: &Access,
 ) -> Result<Vec<Forward>, Error> {
     let mut publish = typed.to_vec();
@@ -154,7 +157,9 @@ pub fn forwards(
     if publish.is_empty() {
         return Err(Error::NoPorts(target.to_owned()));
     }
-    let to = |publish: Publish| publish.to(address, access).expect("its ends fit since it was read");
+    let to = |publish: Publish| {
+        publish.to(address, access).expect("its ends fit since it was read").with_to6(address6)
+    };
     Ok(publish.into_iter().map(to).collect())
 }
 
@@ -167,7 +172,7 @@ mod tests {
         let typed = super::typed(&arguments);
         let exposed: Vec<String> = exposed.iter().map(ToString::to_string).collect();
         let forwards = typed.and_then(|typed| {
-            forwards("web", &typed, &exposed, Ipv4Addr::new(172, 17, 0, 2), &Access::default())
+            forwards("web", &typed, &exposed, (Ipv4Addr::new(172, 17, 0, 2), None), &Access::default())
         });
         forwards.map(|all| all.iter().map(ToString::to_string).collect()).map_err(|error| error.to_string())
     }
@@ -177,7 +182,7 @@ mod tests {
         let typed = ["22,from=10.0.0.0/8,from=192.168.1.5", "80/tcp,limit=30/minute", "53/udp"];
         let typed = super::typed(&typed.map(String::from)).expect("ports");
         let all = Access { from: vec!["192.168.0.0/16".parse().expect("a source")], limit: None };
-        let forwards = forwards("web", &typed, &[], Ipv4Addr::LOCALHOST, &all).expect("forwards");
+        let forwards = forwards("web", &typed, &[], (Ipv4Addr::LOCALHOST, None), &all).expect("forwards");
         let said = forwards.iter().map(|forward| {
             let from: Vec<String> = forward.sources().iter().map(ToString::to_string).collect();
             (from.join(" "), forward.limit().map(|rate| rate.to_string()))

@@ -1,11 +1,13 @@
 //! What an agent's reports say about it, all together. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
-use landfall_api::{Event, Forward, Lease, Report, Search};
+use landfall_api::{Event, Forward, Ipv6, Ipv6Search, Lease, Report, Search};
 use serde::Serialize;
+
+use crate::families::Families;
 
 /// An agent, as far as it has reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,8 +20,12 @@ pub struct AgentState {
     pub lease: Option<Held>,
     /// The address that the uplink has given itself, while there is no lease.
     pub link_local: Option<Ipv4Net>,
+    /// What it has of IPv6.
+    pub ipv6: Option<Ipv6>,
     /// How the search for an address goes.
     pub search: Option<Search>,
+    /// How that for an IPv6 address goes.
+    pub ipv6_search: Option<Ipv6Search>,
     /// The last warning.
     pub warning: Option<String>,
     /// Why it ended.
@@ -90,17 +96,39 @@ impl AgentState {
             Event::Released { .. } => {
                 *self = Self { phase: Phase::Released, lease: None, link_local: None, ..self.clone() }
             }
+            Event::Ipv6(ipv6) => {
+                self.ipv6 = Some(ipv6).filter(|ipv6| !ipv6.addresses.is_empty());
+                self.ipv6_search = None;
+            }
+            Event::SearchingIpv6(search) => self.ipv6_search = Some(search),
             Event::Warning { message } => self.warning = Some(message),
             Event::Fatal { message } => {
-                *self = Self { phase: Phase::Failed, lease: None, fatal: Some(message), ..self.clone() }
+                *self = Self {
+                    phase: Phase::Failed,
+                    lease: None,
+                    ipv6: None,
+                    fatal: Some(message),
+                    ..self.clone()
+                }
             }
             Event::Unknown => {}
         }
     }
 
-    /// Whether the target answers under an address: there is one, and the forwards are those wanted.
-    pub fn answers(&self, wanted: &[Forward]) -> bool {
-        self.address().is_some() && self.forward.as_deref() == Some(wanted)
+    /// Whether the target answers: there are addresses of the families that are waited for, and the forwards are those wanted.
+    pub fn answers(&self, families: Families, wanted: &[Forward]) -> bool {
+        let are_there = families.are_content(self.address().is_some(), self.ipv6.is_some());
+        are_there && self.forward.as_deref() == Some(wanted)
+    }
+
+    /// Whether there is an address of any family.
+    pub fn has_address(&self) -> bool {
+        self.address().is_some() || self.ipv6.is_some()
+    }
+
+    /// The IPv6 addresses under which the target answers, the first one first.
+    pub fn ipv6_addresses(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.ipv6.iter().flat_map(|ipv6| &ipv6.addresses).map(|address| address.address.addr())
     }
 
     /// The address under which the target answers, leased or self-assigned.
@@ -154,12 +182,19 @@ mod tests {
     fn a_target_answers_once_both_lease_and_forwards_are_there() {
         let wanted = AgentState::of(reports(&["forwarding"])).forward.expect("forwards");
         for order in [["leased", "forwarding"], ["forwarding", "leased"]] {
-            assert!(AgentState::of(reports(&order)).answers(&wanted));
-            assert!(!AgentState::of(reports(&order)).answers(&wanted[..1]));
+            assert!(AgentState::of(reports(&order)).answers(Families::V4, &wanted));
+            assert!(!AgentState::of(reports(&order)).answers(Families::V4, &wanted[..1]));
+            assert!(!AgentState::of(reports(&order)).answers(Families::Both, &wanted));
         }
-        assert!(!AgentState::of(reports(&["forwarding"])).answers(&wanted));
-        assert!(!AgentState::of(reports(&["leased"])).answers(&wanted));
-        assert!(!AgentState::of(reports(&["leased", "forwarding", "lost"])).answers(&wanted));
+        for events in
+            [&["forwarding"][..], &["leased"], &["leased", "forwarding", "lost"], &["forwarding", "ipv6"]]
+        {
+            assert!(!AgentState::of(reports(events)).answers(Families::V4, &wanted), "{events:?}");
+        }
+        assert!(
+            AgentState::of(reports(&["forwarding", "searching_ipv6", "ipv6"])).answers(Families::V6, &wanted)
+        );
+        assert!(AgentState::of(reports(&["forwarding", "leased", "ipv6"])).answers(Families::Both, &wanted));
     }
 
     #[test]

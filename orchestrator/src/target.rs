@@ -1,6 +1,6 @@
 //! The container that is to be exposed: waits for it, and finds the network that it can be reached on.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use futures_util::{StreamExt as _, pin_mut};
 use jiff::Timestamp;
@@ -114,6 +114,21 @@ pub fn network(target: &Container) -> Result<(String, Ipv4Addr), Error> {
             "reach it without one: --path wire; or connect it to a network: docker network connect bridge CONTAINER",
         )),
     }
+}
+
+/// Its IPv6 address on that network.
+///
+/// # Errors
+/// If it has none.
+pub fn address6(target: &Container, network: &str) -> Result<Ipv6Addr, Error> {
+    let address = target.networks6.get(network).copied();
+    address.ok_or_else(|| {
+        refuse(
+            target,
+            "it has no IPv6 address that the network container could reach",
+            "reach it without one: --path wire; or give its network IPv6: docker network create --ipv6",
+        )
+    })
 }
 
 fn refuse(target: &Container, why: &'static str, remedy: &'static str) -> Error {

@@ -1,6 +1,6 @@
 //! How an exposed target is shown to people and to other programs. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 use landfall_api::{Forward, Spec};
@@ -26,6 +26,9 @@ pub struct View {
     pub path: String,
     /// The address on the LAN.
     pub address: Option<Ipv4Addr>,
+    /// The IPv6 addresses there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ipv6: Vec<Ipv6Addr>,
     /// How it is.
     pub state: State,
     /// The lease.
@@ -98,10 +101,16 @@ impl View {
             interface: network_container::interface(container).to_owned(),
             path: network_container::path(container).to_owned(),
             address: agent.address().filter(|_| container.is_running()),
-            state: state(container, agent.phase, target),
+            ipv6: agent.ipv6_addresses().filter(|_| container.is_running()).collect(),
+            state: state(container, agent, target),
             lease: held.map(|held| lease(held, now)),
             forwards: forwards.into_iter().map(|forward| ForwardView { forward, counters: None }).collect(),
         }
+    }
+
+    /// All addresses under which the target answers.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.address.map(IpAddr::V4).into_iter().chain(self.ipv6.iter().copied().map(IpAddr::V6))
     }
 
     /// With what has passed each forward.
@@ -112,7 +121,9 @@ impl View {
     }
 }
 
-fn state(container: &Container, phase: Phase, target: Target) -> State {
+fn state(container: &Container, agent: &AgentState, target: Target) -> State {
+    let looks_for_another = matches!(agent.phase, Phase::Starting | Phase::Searching | Phase::Lost);
+    let phase = if looks_for_another && agent.ipv6.is_some() { Phase::Leased } else { agent.phase };
     match (container.is_running(), phase, target) {
         (_, Phase::Failed, _) => State::Failed,
         (false, _, _) | (true, Phase::Released, _) => State::Stopped,

@@ -1,32 +1,29 @@
 //! Who may begin connections to a forward, and how often.
 
-use std::{borrow::Cow, fmt, net::Ipv4Addr, num::NonZeroU32, str::FromStr};
+use std::{borrow::Cow, fmt, net::IpAddr, num::NonZeroU32, str::FromStr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-/// The longest prefix: one address.
-const ALONE: u8 = 32;
-
-/// An address or a network that connections may come from: `192.168.1.5`, `10.0.0.0/8`.
+/// An address or a network that connections may come from: `192.168.1.5`, `10.0.0.0/8`, `2001:db8::/32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Source(Ipv4Net);
+pub struct Source(IpNet);
 
 /// Why a text is no source.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SourceError {
     /// Neither of the two.
-    #[error("'{0}' is no address and no network: write 192.168.1.5 or 10.0.0.0/8")]
+    #[error("'{0}' is no address and no network: write 192.168.1.5, 10.0.0.0/8 or 2001:db8::/32")]
     NotANetwork(String),
     /// It could be meant either way.
     #[error("{0} is an address within a network: write {address} or {network}", address = .0.addr(), network = .0.trunc())]
-    Ambiguous(Ipv4Net),
+    Ambiguous(IpNet),
 }
 
 impl Source {
     /// As a network, without bits below its prefix.
-    pub fn network(self) -> Ipv4Net {
+    pub fn network(self) -> IpNet {
         self.0
     }
 }
@@ -35,7 +32,7 @@ impl FromStr for Source {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
-        let alone = text.parse::<Ipv4Addr>().ok().map(Ipv4Net::from);
+        let alone = text.parse::<IpAddr>().ok().map(IpNet::from);
         let Some(network) = alone.or_else(|| text.parse().ok()) else {
             return Err(SourceError::NotANetwork(text.escape_debug().to_string()));
         };
@@ -45,7 +42,7 @@ impl FromStr for Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.prefix_len() == ALONE { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
     }
 }
 
@@ -153,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_source_reads_as_it_prints() {
-        for text in ["10.0.0.0/8", "192.168.1.5", "0.0.0.0/0"] {
+        for text in ["10.0.0.0/8", "192.168.1.5", "0.0.0.0/0", "2001:db8::/32", "fe80::1", "::/0"] {
             assert_eq!(text.parse::<Source>().expect(text).to_string(), text);
         }
         assert_eq!("192.168.1.5/32".parse::<Source>(), "192.168.1.5".parse());
@@ -166,8 +163,10 @@ mod tests {
             said("10.1.2.3/8"),
             "10.1.2.3/8 is an address within a network: write 10.1.2.3 or 10.0.0.0/8"
         );
-        for bad in ["", "lan", "10.0.0.0/33", "10.0.0", "::1", "10.0.0.0/8 "] {
-            let wanted = format!("'{bad}' is no address and no network: write 192.168.1.5 or 10.0.0.0/8");
+        for bad in ["", "lan", "10.0.0.0/33", "10.0.0", ":::1", "fe80::1%lan0", "10.0.0.0/8 "] {
+            let wanted = format!(
+                "'{bad}' is no address and no network: write 192.168.1.5, 10.0.0.0/8 or 2001:db8::/32"
+            );
             assert_eq!(said(bad), wanted);
         }
     }

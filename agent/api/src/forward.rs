@@ -1,6 +1,10 @@
 //! What is forwarded: a protocol, a public port or range, and where in a target it leads.
 
-use std::{borrow::Cow, fmt, net::Ipv4Addr};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
@@ -59,6 +63,8 @@ pub struct Forward {
     protocol: Protocol,
     port: PortRange,
     to: Destination,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to6: Option<Ipv6Addr>,
     #[serde(skip_serializing_if = "Clone::clone")]
     masquerade: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -95,7 +101,7 @@ impl Forward {
             }
             private => {
                 let to = Destination { port: private.filter(|private| *private != port), ..to };
-                Ok(Self { protocol, port, to, masquerade: true, from: Vec::new(), limit: None })
+                Ok(Self { protocol, port, to, to6: None, masquerade: true, from: Vec::new(), limit: None })
             }
         }
     }
@@ -120,6 +126,13 @@ impl Forward {
     #[must_use]
     pub fn with_access(self, from: Vec<Source>, limit: Option<Rate>) -> Self {
         Self { from, limit, ..self }
+    }
+
+    /// The same forward, which leads what comes over IPv6 to that address of the target's, and to the same ports there; to
+    /// nowhere if there is none.
+    #[must_use]
+    pub fn with_to6(self, to6: Option<Ipv6Addr>) -> Self {
+        Self { to6, ..self }
     }
 
     /// The same forward, which stays in the agent's namespace.
@@ -149,6 +162,11 @@ impl Forward {
         self.to.port.unwrap_or(self.port)
     }
 
+    /// Where what comes over IPv6 leads, to the same ports; none if nothing does.
+    pub fn to6(&self) -> Option<Ipv6Addr> {
+        self.to6
+    }
+
     /// Where it leads. Its ports, if any, are as many as the public ones and differ from them.
     pub fn to(&self) -> Destination {
         self.to
@@ -176,6 +194,7 @@ struct RawForward {
     protocol: Protocol,
     port: PortRange,
     to: Destination,
+    to6: Option<Ipv6Addr>,
     #[serde(default = "yes")]
     masquerade: bool,
     from: Option<Vec<Source>>,
@@ -194,7 +213,7 @@ impl TryFrom<RawForward> for Forward {
             return Err(ForwardError::Nobody);
         }
         let forward = Self::new(raw.protocol, raw.port, raw.to)?.with_masquerade(raw.masquerade);
-        Ok(forward.with_access(raw.from.unwrap_or_default(), raw.limit))
+        Ok(forward.with_to6(raw.to6).with_access(raw.from.unwrap_or_default(), raw.limit))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod access;
 mod dhcp;
+mod family;
 mod forward;
 mod mac;
 mod name;
@@ -17,10 +18,11 @@ pub use dhcp::{
     Broadcast, ClientId, ConflictDetection, Dhcp, DhcpError, DnsUpdate, Fqdn, Mtu, NoServer, Octets,
     OptionCode, Server,
 };
+pub use family::Family;
 pub use forward::{Destination, Forward, ForwardError};
 pub use mac::{MacAddr, MacAddrError};
 pub use name::{HostName, InterfaceName, NameError};
 pub use namespace::{HERE, Namespace, ROUTE_PROTOCOL, SHARED_TABLE};
 pub use port::{PortRange, PortRangeError, Protocol, ProtocolError};
-pub use report::{Event, Lease, LostReason, Report, Search, Seen};
+pub use report::{Event, Ipv6, Ipv6Address, Ipv6Search, Lease, LostReason, Origin, Report, Search, Seen};
 pub use spec::{Address, Spec, SpecError};

@@ -1,8 +1,11 @@
 //! The reports: what an agent says, one JSON object a line. `docs/report.md` holds the law of their order.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +77,10 @@ pub enum Event {
         /// The address it had.
         address: Ipv4Net,
     },
+    /// The IPv6 addresses of the uplink, all of them, whenever they are others than before; none of them any more if it is empty.
+    Ipv6(Ipv6),
+    /// No IPv6 address is there yet; repeated whenever an answer is overdue.
+    SearchingIpv6(Ipv6Search),
     /// Something is wrong; the agent carries on.
     Warning {
         /// What is wrong, and what it means.
@@ -109,6 +116,76 @@ pub struct Lease {
     /// What came of the options that the spec asks for, by code.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<OptionCode, Octets>,
+}
+
+/// What an uplink has of IPv6. Addresses that are still being checked (RFC 4862, section 5.4) are not among it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6 {
+    /// Its addresses, without the link-local one; those that a server gave first.
+    pub addresses: Vec<Ipv6Address>,
+    /// The LAN's routers, by their link-local addresses, the preferred one first.
+    pub routers: Vec<Ipv6Addr>,
+    /// The LAN's name servers, as the routers and the DHCPv6 server tell.
+    pub dns: Vec<Ipv6Addr>,
+    /// Milliseconds from the agent's start.
+    pub since_start_ms: u64,
+}
+
+/// One IPv6 address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Address {
+    /// The address and the length of its subnet's prefix: 128 where a server gave it.
+    pub address: Ipv6Net,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// For how many seconds it is good, from the report's time; none if for ever. It is extended without a report.
+    pub valid_lifetime: Option<u32>,
+}
+
+/// Where an IPv6 address comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A router's prefix and the MAC address (RFC 4862).
+    Slaac,
+    /// A DHCPv6 server (RFC 8415).
+    Dhcpv6,
+}
+
+/// How the search for an IPv6 address goes, counted since it began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Search {
+    /// Router Solicitations sent.
+    pub router_solicitations: u32,
+    /// Router Advertisements received.
+    pub router_advertisements: u32,
+    /// Whether one of them says that a DHCPv6 server gives addresses (flag M).
+    pub managed: bool,
+    /// DHCPv6 Solicit messages sent.
+    pub solicits: u32,
+    /// DHCPv6 Advertise messages received.
+    pub advertises: u32,
+    /// What a DHCPv6 server said with its refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Ipv6Search {
+    /// Why there is no address, as far as what was answered tells.
+    pub fn cause(&self) -> String {
+        match (self.router_advertisements, self.managed, self.advertises, &self.message) {
+            (0, ..) => {
+                "no router answers: there is no IPv6 on this LAN, or its router does not announce it".into()
+            }
+            (_, _, _, Some(message)) => format!("the DHCPv6 server refuses: {message}"),
+            (_, true, 0, None) => "the router sends hosts to a DHCPv6 server, and none answers".into(),
+            (_, true, _, None) => "a DHCPv6 server answers, and gives no address".into(),
+            (_, false, ..) => {
+                "the router announces no prefix that hosts may make an address of, and no DHCPv6 server"
+                    .into()
+            }
+        }
+    }
 }
 
 /// Why an address was lost.

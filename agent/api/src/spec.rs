@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Location, Spanned};
 use thiserror::Error;
 
-use crate::{Dhcp, DhcpError, Forward, HERE, InterfaceName, Namespace};
+use crate::{Dhcp, DhcpError, Family, Forward, HERE, InterfaceName, Namespace};
 
 /// The version of the format that this crate reads and writes.
 const VERSION: u32 = 1;
@@ -18,6 +18,8 @@ pub struct Spec {
     pub interface: InterfaceName,
     /// Whose network namespace that is.
     pub namespace: Namespace,
+    /// Which families it is to have addresses of.
+    pub family: Family,
     /// Where the uplink's address comes from.
     pub address: Address,
     forward: Vec<Forward>,
@@ -95,13 +97,15 @@ struct Document<V, A, F> {
     interface: InterfaceName,
     #[serde(default, skip_serializing_if = "Namespace::is_own")]
     namespace: Namespace,
+    #[serde(default, skip_serializing_if = "Family::is_v4")]
+    family: Family,
     address: A,
     #[serde(default = "Vec::new")]
     forward: Vec<F>,
 }
 
 impl Spec {
-    /// A spec for `interface` in a namespace of the agent's own.
+    /// A spec for `interface` in a namespace of the agent's own, for IPv4.
     ///
     /// # Errors
     /// The first pair of forwards that overlap, the later one first.
@@ -109,11 +113,17 @@ impl Spec {
         interface: InterfaceName,
         address: Address,
         forward: Vec<Forward>,
-    ) -> Result<Self, (Forward, Forward)> {
-        match first_overlap(&forward) {
-            Some((later, earlier)) => Err((forward[later].clone(), forward[earlier].clone())),
-            None => Ok(Self { interface, namespace: Namespace::Own, address, forward }),
+    ) -> Result<Self, Box<(Forward, Forward)>> {
+        if let Some((later, earlier)) = first_overlap(&forward) {
+            return Err(Box::new((forward[later].clone(), forward[earlier].clone())));
         }
+        Ok(Self { interface, namespace: Namespace::Own, family: Family::V4, address, forward })
+    }
+
+    /// The same for these families.
+    #[must_use]
+    pub fn with_family(self, family: Family) -> Self {
+        Self { family, ..self }
     }
 
     /// The same in its target's namespace, where all forwards lead.
@@ -139,7 +149,7 @@ impl Spec {
         if let Err(problem) = dhcp.check() {
             return Err(SpecError::Dhcp { problem, line: place.line(), column: place.column() });
         }
-        let namespace = document.namespace;
+        let (namespace, family) = (document.namespace, document.family);
         let leads_astray =
             |forward: &&Spanned<Forward>| (forward.value.to().address == HERE) == namespace.is_own();
         if let Some(Spanned { value, referenced: place, .. }) = document.forward.iter().find(leads_astray) {
@@ -155,7 +165,7 @@ impl Spec {
                 line: places[later].line(),
                 column: places[later].column(),
             }),
-            None => Ok(Self { interface: document.interface, namespace, address, forward }),
+            None => Ok(Self { interface: document.interface, namespace, family, address, forward }),
         }
     }
 
@@ -165,6 +175,7 @@ impl Spec {
             version: VERSION,
             interface: self.interface.clone(),
             namespace: self.namespace,
+            family: self.family,
             address: self.address.clone(),
             forward: self.forward.clone(),
         };

@@ -137,18 +137,14 @@ impl Socket {
     }
 
     /// Says something by ARP, or loses it.
-    ///
-    /// # Errors
-    /// What the kernel says; worth a line in the log.
-    pub fn ask(&self, query: Query) -> io::Result<()> {
-        self.arp.get().send(&query.encode(self.mac)).map(drop)
+    pub fn ask(&self, query: Query) {
+        if let Err(error) = self.arp.get().send(&query.encode(self.mac)) {
+            debug!(%error, ?query, "ARP could not be sent");
+        }
     }
 
     /// Sends a message, or loses it: the client says it again anyway.
-    ///
-    /// # Errors
-    /// What the kernel says; worth a line in the log.
-    pub fn send(&self, transmission: &Transmission) -> io::Result<()> {
+    pub fn send(&self, transmission: &Transmission) {
         let message = &transmission.message;
         let sent = match transmission.delivery {
             Delivery::Broadcast { source } => {
@@ -160,7 +156,9 @@ impl Socket {
             }
             Delivery::Unicast { to } => self.udp.send_to(message, &SocketAddrV4::new(to, SERVER_PORT).into()),
         };
-        sent.map(drop)
+        if let Err(error) = sent {
+            debug!(%error, delivery = ?transmission.delivery, "a message could not be sent");
+        }
     }
 }
 

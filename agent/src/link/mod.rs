@@ -4,6 +4,7 @@
 
 mod address;
 mod configure;
+mod ipv6;
 mod route;
 mod rule;
 mod watch;
@@ -15,6 +16,7 @@ use landfall_api::{InterfaceName, MacAddr};
 use rtnetlink::Error as Netlink;
 use thiserror::Error;
 
+pub use ipv6::{Ipv6Changes, Ipv6Configuration};
 pub use watch::Links;
 
 /// The uplink as the kernel has it.

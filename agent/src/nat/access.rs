@@ -1,6 +1,6 @@
 //! Decides what is asked of a connection before it may begin: where it comes from, and how many have begun already.
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use landfall_api::{Forward, Protocol, Rate};
 use nftables::{
     expr::{CTDir, Expression, MetaKey, NamedExpression, Prefix, SetItem},
@@ -11,13 +11,54 @@ use nftables::{
 use super::{
     forwarding::{empty_set, set},
     ports::Ports,
-    terms::{counter, ct, drop, has, is, is_not, meta, rule, text},
+    terms::{counter, ct, drop, has, is, is_not, is_of, meta, rule, text},
 };
 
 /// The networks that connections to these ports may come from.
 pub(super) struct Group {
-    pub from: Vec<Ipv4Net>,
+    pub from: Networks,
     pub ports: Vec<Ports>,
+}
+
+/// Networks of both families. Where one has none, nobody of it may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Networks {
+    v4: Vec<Ipv4Net>,
+    v6: Vec<Ipv6Net>,
+}
+
+impl Networks {
+    fn new(from: &[IpNet]) -> Self {
+        // nft refuses elements that overlap.
+        let v4 = from.iter().filter_map(|net| if let IpNet::V4(net) = net { Some(*net) } else { None });
+        let v6 = from.iter().filter_map(|net| if let IpNet::V6(net) = net { Some(*net) } else { None });
+        Self {
+            v4: Ipv4Net::aggregate(&v4.collect::<Vec<_>>()),
+            v6: Ipv6Net::aggregate(&v6.collect::<Vec<_>>()),
+        }
+    }
+
+    fn are_everything(&self) -> bool {
+        self.v4 == [Ipv4Net::default()] && self.v6 == [Ipv6Net::default()]
+    }
+
+    /// What is true of a packet that comes from elsewhere, for each family that has an elsewhere. `source` is what is asked of a
+    /// packet of that family: where it comes from.
+    pub fn elsewhere(
+        &self,
+        source: impl Fn(&'static str) -> Expression<'static>,
+    ) -> impl Iterator<Item = Statement<'static>> {
+        let v4 = self.v4.iter().copied().map(IpNet::from).collect();
+        let v6 = self.v6.iter().copied().map(IpNet::from).collect();
+        let families: [(&str, &str, Vec<IpNet>); 2] = [("ipv4", "ip", v4), ("ipv6", "ip6", v6)];
+        families.into_iter().filter(|(.., nets)| !is_everything(nets)).map(move |(family, protocol, nets)| {
+            if nets.is_empty() { is_of(family) } else { is_not(source(protocol), networks(nets)) }
+        })
+    }
+}
+
+fn is_everything(nets: &[IpNet]) -> bool {
+    nets.iter().any(|net| net.prefix_len() == 0)
 }
 
 /// Lets nothing pass of connections of `protocol` that come from elsewhere than they may, also of those that were begun when
@@ -25,11 +66,15 @@ pub(super) struct Group {
 pub(super) fn sources(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
     let refuse = |(number, Group { from, ports }): (usize, Group)| {
         let name = format!("{protocol}_from{number}");
-        let [is_protocol, translated] = is_forwarded(protocol);
-        let is_listed = is(public_port(), text(format!("@{name}")));
-        let is_stranger = is_not(ct("ip saddr", Some(CTDir::Original)), networks(from));
-        let rule = rule("forward", [is_protocol, translated, is_listed, is_stranger, counter(), drop()]);
-        [set(name, ports), rule]
+        let source =
+            |protocol| ct(if protocol == "ip" { "ip saddr" } else { "ip6 saddr" }, Some(CTDir::Original));
+        let strangers = from.elsewhere(source).map(|is_stranger| {
+            let [is_protocol, translated] = is_forwarded(protocol);
+            let is_listed = is(public_port(), text(format!("@{name}")));
+            rule("forward", [is_protocol, translated, is_listed, is_stranger, counter(), drop()])
+        });
+        let strangers: Vec<_> = strangers.collect();
+        [set(name, ports)].into_iter().chain(strangers)
     };
     groups(forward).into_iter().enumerate().flat_map(refuse).collect()
 }
@@ -59,12 +104,13 @@ pub(super) fn beginnings(
 /// Forwards with the same sources together; without those that are for everybody.
 pub(super) fn groups(forward: &[&Forward]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
+    let leads_v6 = forward.iter().any(|forward| forward.to6().is_some());
     for forward in forward.iter().filter(|forward| !forward.sources().is_empty()) {
-        let from: Vec<Ipv4Net> = forward.sources().iter().map(|source| source.network()).collect();
-        // nft refuses elements that overlap.
-        let from = Ipv4Net::aggregate(&from);
-        let ports = forward.port().into();
-        if from == [Ipv4Net::default()] {
+        let mut from: Vec<IpNet> = forward.sources().iter().map(|source| source.network()).collect();
+        // Nothing comes over IPv6 that would have to be refused.
+        from.extend((!leads_v6).then(|| IpNet::from(Ipv6Net::default())));
+        let (from, ports) = (Networks::new(&from), forward.port().into());
+        if from.are_everything() {
             continue;
         }
         match groups.iter_mut().find(|group| group.from == from) {
@@ -75,11 +121,11 @@ pub(super) fn groups(forward: &[&Forward]) -> Vec<Group> {
     groups
 }
 
-pub(super) fn networks(from: Vec<Ipv4Net>) -> Expression<'static> {
+fn networks(from: Vec<IpNet>) -> Expression<'static> {
     Expression::Named(NamedExpression::Set(from.into_iter().map(element).collect()))
 }
 
-fn element(network: Ipv4Net) -> SetItem<'static> {
+fn element(network: IpNet) -> SetItem<'static> {
     let (addr, len) = (Box::new(text(network.addr().to_string())), network.prefix_len().into());
     SetItem::Element(Expression::Named(NamedExpression::Prefix(Prefix { addr, len })))
 }

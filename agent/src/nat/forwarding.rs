@@ -1,11 +1,12 @@
 //! Decides how the forwards of one protocol are laid out, so that a packet's port is looked up and never searched for.
 
-use std::net::Ipv4Addr;
+use std::{fmt::Display, net::Ipv4Addr};
 
 use landfall_api::{Forward, PortRange, Protocol};
 use nftables::{
     expr::{CTDir, Expression, MetaKey},
     schema::{Map, NfListObject, Set, SetType, SetTypeValue},
+    stmt::NATFamily,
     types::NfFamily,
 };
 
@@ -18,7 +19,8 @@ use super::terms::{
 /// The maps, the set and the rules of `protocol`; nothing if nothing of it is forwarded.
 ///
 /// A kept port is found in `PROTOCOL_address`, a changed one in `PROTOCOL_remap_address` and `PROTOCOL_remap_port`: two
-/// maps, because nft 1.0.6 crashes on a JSON map to an address and a port. `PROTOCOL_forward` lets the packets of each
+/// maps, because nft 1.0.6 crashes on a JSON map to an address and a port. What leads somewhere over IPv6, too, is also in
+/// `PROTOCOL_address6` or `PROTOCOL_remap_address6`. `PROTOCOL_forward` lets the packets of each
 /// forward through, and counts them: those of both directions; `access` is asked before and after. Where only some forwards of the protocol masquerade, their
 /// public ports are in `PROTOCOL_masquerade`.
 pub(super) fn forwarding(
@@ -52,29 +54,48 @@ fn keep_ports(
     uplink: &Expression<'static>,
     protocol: Protocol,
     forward: &[&Forward],
-) -> [NfListObject<'static>; 2] {
+) -> Vec<NfListObject<'static>> {
     let name = format!("{protocol}_address");
-    let addresses = forward.iter().map(|forward| (Ports::from(forward.port()), forward.to().address));
-    let target = lookup(port_of(protocol), &name);
-    [address_map(name, addresses.collect()), translate(uplink, target, None)]
+    let ports = |forward: &Forward| Ports::from(forward.port());
+    let addresses = forward.iter().map(|forward| (ports(forward), forward.to().address)).collect();
+    let addresses6 = forward.iter().filter_map(|forward| Some((ports(forward), forward.to6()?))).collect();
+    let lead = |map: Option<NfListObject<'static>>, name: &str, family: NATFamily| {
+        let target = lookup(port_of(protocol), name);
+        map.map(|map| [map, translate(uplink, family, target, None)])
+    };
+    let name6 = format!("{name}6");
+    let (map, map6) = (
+        address_map(&name, SetType::Ipv4Addr, addresses),
+        address_map(&name6, SetType::Ipv6Addr, addresses6),
+    );
+    let rules = [lead(map, &name, NATFamily::IP), lead(map6, &name6, NATFamily::IP6)];
+    rules.into_iter().flatten().flatten().collect()
 }
 
 fn change_ports(
     uplink: &Expression<'static>,
     protocol: Protocol,
     forward: &[&Forward],
-) -> [NfListObject<'static>; 3] {
-    let [addresses, ports] = ["address", "port"].map(|what| format!("{protocol}_remap_{what}"));
-    let each = || forward.iter().flat_map(|forward| each_port(forward));
-    let target = lookup(port_of(protocol), &addresses);
-    let port = lookup(port_of(protocol), &ports);
-    let to_address = each().map(|(public, address, _)| (public, address)).collect();
-    let to_port = each().map(|(public, _, private)| (public, Expression::Number(private.into()))).collect();
-    [
-        address_map(addresses, to_address),
-        map(ports, SetType::InetService, to_port),
-        translate(uplink, target, Some(port)),
-    ]
+) -> Vec<NfListObject<'static>> {
+    let [name, name6, ports] = ["address", "address6", "port"].map(|what| format!("{protocol}_remap_{what}"));
+    let each = || forward.iter().flat_map(|forward| each_port(forward).map(|port| (port, forward.to6())));
+    let to_address = each().map(|((public, address, _), _)| (public, address)).collect();
+    let to_address6 = each().filter_map(|((public, ..), to6)| Some((public, to6?))).collect();
+    let to_port =
+        each().map(|((public, _, private), _)| (public, Expression::Number(private.into()))).collect();
+    let lead = |map: Option<NfListObject<'static>>, name: &str, family: NATFamily| {
+        let (target, port) = (lookup(port_of(protocol), name), lookup(port_of(protocol), &ports));
+        map.map(|map| [map, translate(uplink, family, target, Some(port))])
+    };
+    let (map4, map6) = (
+        address_map(&name, SetType::Ipv4Addr, to_address),
+        address_map(&name6, SetType::Ipv6Addr, to_address6),
+    );
+    let rules = [lead(map4, &name, NATFamily::IP), lead(map6, &name6, NATFamily::IP6)];
+    [map(ports.clone(), SetType::InetService, to_port)]
+        .into_iter()
+        .chain(rules.into_iter().flatten().flatten())
+        .collect()
 }
 
 /// The ports whose packets pass. The public port is what the connection's first packet was sent to.
@@ -116,12 +137,13 @@ fn hide_clients(
 /// Translates what comes from the LAN to an address of ours.
 fn translate(
     uplink: &Expression<'static>,
+    family: NATFamily,
     address: Expression<'static>,
     port: Option<Expression<'static>>,
 ) -> NfListObject<'static> {
     let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
     let to_us = is(destination_type(), text("local"));
-    rule("prerouting", [from_lan, to_us, dnat(address, port)])
+    rule("prerouting", [from_lan, to_us, dnat(family, address, port)])
 }
 
 fn port_of(protocol: Protocol) -> Expression<'static> {
@@ -136,9 +158,15 @@ pub(super) fn each_port(forward: &Forward) -> impl Iterator<Item = (Ports, Ipv4A
     pairs.map(move |(public, private)| (Ports { first: public, last: public }, to.address, private))
 }
 
-fn address_map(name: String, addresses: Vec<(Ports, Ipv4Addr)>) -> NfListObject<'static> {
-    let elements = merge(addresses).into_iter().map(|(ports, to)| (ports, text(to.to_string())));
-    map(name, SetType::Ipv4Addr, elements.collect())
+/// None if it would be empty.
+fn address_map<A: Copy + PartialEq + Display>(
+    name: &str,
+    to: SetType,
+    addresses: Vec<(Ports, A)>,
+) -> Option<NfListObject<'static>> {
+    let elements: Vec<_> =
+        merge(addresses).into_iter().map(|(ports, to)| (ports, text(to.to_string()))).collect();
+    (!elements.is_empty()).then(|| map(name.to_owned(), to, elements))
 }
 
 pub(super) fn map(

@@ -1,6 +1,6 @@
 //! Decides how ports become the elements of a set or a map: hashed one by one, or as intervals.
 
-use std::{collections::HashSet, net::Ipv4Addr};
+use std::collections::HashSet;
 
 use landfall_api::PortRange;
 use nftables::{
@@ -70,9 +70,9 @@ impl From<Ports> for Expression<'static> {
 }
 
 /// Makes one element of neighbours that lead to one address, where that halves the elements or there are ranges anyway.
-pub(super) fn merge(mut elements: Vec<(Ports, Ipv4Addr)>) -> Vec<(Ports, Ipv4Addr)> {
+pub(super) fn merge<A: Copy + PartialEq>(mut elements: Vec<(Ports, A)>) -> Vec<(Ports, A)> {
     elements.sort_by_key(|(ports, _)| ports.first);
-    let mut merged: Vec<(Ports, Ipv4Addr)> = Vec::new();
+    let mut merged: Vec<(Ports, A)> = Vec::new();
     for &(ports, to) in &elements {
         match merged.last_mut() {
             Some((before, address)) if *address == to && before.last.checked_add(1) == Some(ports.first) => {

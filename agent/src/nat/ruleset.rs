@@ -4,7 +4,7 @@
 
 use std::iter::once;
 
-use landfall_api::{Forward, InterfaceName, Protocol};
+use landfall_api::{Family, Forward, InterfaceName, Protocol};
 use nftables::{
     batch::Batch,
     expr::{Expression, MetaKey, NamedExpression, SetItem},
@@ -15,25 +15,25 @@ use nftables::{
 use super::{
     forwarding::forwarding,
     outgoing::outgoing,
-    terms::{TABLE, accept, counter, ct, drop, field, has, is, is_not, meta, rule, text},
+    terms::{TABLE, accept, counter, ct, drop, field, has, is, is_not, is_of, meta, rule, text},
 };
 
 /// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
 ///
 /// Only a packet that a forward translated passes the forward chain, one way or the other, and what a target sends from the
 /// port of a forwarded service of datagrams; to the agent itself come only
-/// DHCP, ICMP echo and ICMP errors. Whatever else is dropped, and counted at the end of its chain.
-pub fn ruleset(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static> {
+/// DHCP, ICMP echo and ICMP errors, and with IPv6 what neighbours and routers say. Whatever else is dropped, and counted at the end of its chain.
+pub fn ruleset(uplink: &InterfaceName, family: Family, forward: &[Forward]) -> Nftables<'static> {
     let uplink = text(uplink.as_str());
     let forwarding = Protocol::ALL.into_iter().flat_map(|protocol| forwarding(&uplink, protocol, forward));
     let mut batch = removal();
     once(table())
         .chain(chains())
-        .chain(once(quiet(&uplink)))
+        .chain(quiet(&uplink, family))
         .chain(outgoing(&uplink, forward))
         .chain(guards(&uplink))
         .chain(forwarding)
-        .chain(endings(&uplink))
+        .chain(endings(&uplink, family))
         .for_each(|object| batch.add(object));
     batch.to_nftables()
 }
@@ -80,12 +80,21 @@ fn chains() -> [NfListObject<'static>; 5] {
     ]
 }
 
+/// nft knows its name from a file only, which the image has not.
+const ICMPV6: u32 = 58;
+
 /// What the LAN says to everybody is for nobody here, since DHCP and ARP have sockets of their own: it ends before it costs a
 /// route and a connection that is tracked.
-fn quiet(uplink: &Expression<'static>) -> NfListObject<'static> {
-    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
-    let is_ipv4 = is(meta(MetaKey::Nfproto), text("ipv4"));
-    rule("raw", [from_lan, is_ipv4, is_not(meta(MetaKey::Pkttype), text("host")), counter(), drop()])
+/// With IPv6 neighbours and routers say to everybody what the kernel has to hear.
+fn quiet(uplink: &Expression<'static>, family: Family) -> Vec<NfListObject<'static>> {
+    let from_lan = || is(meta(MetaKey::Iifname), uplink.clone());
+    let to_all = || is_not(meta(MetaKey::Pkttype), text("host"));
+    let is_talk = is_not(meta(MetaKey::L4proto), Expression::Number(ICMPV6));
+    let mut rules = vec![rule("raw", [from_lan(), is_of("ipv4"), to_all(), counter(), drop()])];
+    if family.has_v6() {
+        rules.push(rule("raw", [from_lan(), is_of("ipv6"), to_all(), is_talk, counter(), drop()]));
+    }
+    rules
 }
 
 /// A connection is recognised by its addresses, which can be forged: its packets must also come from the side that they
@@ -103,24 +112,47 @@ fn guards(uplink: &Expression<'static>) -> [NfListObject<'static>; 3] {
 }
 
 /// The rules that come after those of the forwards, which take most packets.
-fn endings(uplink: &Expression<'static>) -> [NfListObject<'static>; 5] {
-    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
-    let translated = || has(ct("status", None), text("dnat"));
-    let is_icmp = is(meta(MetaKey::L4proto), text("icmp"));
-    let is_for_dhcp_client = is(field("udp", "dport"), Expression::Number(68));
-    [
-        // Errors about a connection (RFC 792) belong to it; path MTU discovery needs them.
-        rule("forward", [is_icmp, has(ct("state", None), text("related")), translated(), accept()]),
-        rule("forward", [counter()]),
-        rule("input", [from_lan, is_for_dhcp_client, accept()]),
-        rule("input", [is(field("icmp", "type"), welcome_icmp()), accept()]),
-        rule("input", [counter()]),
-    ]
+fn endings(uplink: &Expression<'static>, family: Family) -> Vec<NfListObject<'static>> {
+    let from_lan = || is(meta(MetaKey::Iifname), uplink.clone());
+    let is_for = |port: u32| is(field("udp", "dport"), Expression::Number(port));
+    // Errors about a connection (RFC 792, RFC 4443) belong to it; path MTU discovery needs them.
+    let errors = |protocol: Expression<'static>| {
+        let is_icmp = is(meta(MetaKey::L4proto), protocol);
+        let translated = has(ct("status", None), text("dnat"));
+        rule("forward", [is_icmp, has(ct("state", None), text("related")), translated, accept()])
+    };
+    let mut rules = vec![
+        errors(text("icmp")),
+        rule("input", [from_lan(), is_for(68), accept()]),
+        rule("input", [is(field("icmp", "type"), any_of(&WELCOME)), accept()]),
+    ];
+    if family.has_v6() {
+        rules.extend([
+            errors(Expression::Number(ICMPV6)),
+            rule("input", [from_lan(), is_for(546), accept()]),
+            rule("input", [is(field("icmpv6", "type"), any_of(&WELCOME6)), accept()]),
+        ]);
+    }
+    rules.extend([rule("forward", [counter()]), rule("input", [counter()])]);
+    rules
 }
 
 /// The ICMP messages that the agent's own network stack is to see.
-fn welcome_icmp() -> Expression<'static> {
-    let types = ["echo-request", "destination-unreachable", "time-exceeded", "parameter-problem"];
-    let items = types.map(|name| SetItem::Element(text(name)));
-    Expression::Named(NamedExpression::Set(items.into()))
+const WELCOME: [&str; 4] = ["echo-request", "destination-unreachable", "time-exceeded", "parameter-problem"];
+
+/// Those of ICMPv6; switches that filter groups forget who does not answer queries.
+const WELCOME6: [&str; 9] = [
+    "echo-request",
+    "destination-unreachable",
+    "packet-too-big",
+    "time-exceeded",
+    "parameter-problem",
+    "nd-router-advert",
+    "nd-neighbor-solicit",
+    "nd-neighbor-advert",
+    "mld-listener-query",
+];
+
+fn any_of(names: &[&'static str]) -> Expression<'static> {
+    Expression::Named(NamedExpression::Set(names.iter().map(|name| SetItem::Element(text(*name))).collect()))
 }

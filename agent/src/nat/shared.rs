@@ -12,11 +12,11 @@ use nftables::{
 };
 
 use super::{
-    access::{above, groups, networks},
+    access::{above, groups},
     forwarding::{each_port, map, set},
     ports::Ports,
     ruleset::{chain, removal, table},
-    terms::{counter, ct, destination_type, drop, field, is, is_not, lookup, meta, rule, text},
+    terms::{counter, ct, destination_type, drop, field, is, lookup, meta, rule, text},
 };
 
 /// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
@@ -55,13 +55,13 @@ fn sources(
 ) -> Vec<NfListObject<'static>> {
     let refuse = |(number, group): (usize, super::access::Group)| {
         let name = format!("{protocol}_from{number}");
-        let is_listed = is(field(protocol.as_str(), "dport"), text(format!("@{name}")));
-        let was_begun_there = is(ct("direction", None), text("original"));
-        let is_stranger = is_not(field("ip", "saddr"), networks(group.from));
-        [
-            set(name, group.ports),
-            rule("sources", [from_lan(uplink), is_listed, was_begun_there, is_stranger, counter(), drop()]),
-        ]
+        let strangers = group.from.elsewhere(|protocol| field(protocol, "saddr")).map(|is_stranger| {
+            let is_listed = is(field(protocol.as_str(), "dport"), text(format!("@{name}")));
+            let was_begun_there = is(ct("direction", None), text("original"));
+            rule("sources", [from_lan(uplink), is_listed, was_begun_there, is_stranger, counter(), drop()])
+        });
+        let strangers: Vec<_> = strangers.collect();
+        [set(name, group.ports)].into_iter().chain(strangers)
     };
     groups(forward).into_iter().enumerate().flat_map(refuse).collect()
 }

@@ -72,8 +72,17 @@ pub(super) fn is_not(left: Expression<'static>, right: Expression<'static>) -> S
     Statement::Match(Match { left, right, op: Operator::NEQ })
 }
 
-pub(super) fn dnat(addr: Expression<'static>, port: Option<Expression<'static>>) -> Statement<'static> {
-    Statement::DNAT(Some(NAT { addr: Some(addr), family: Some(NATFamily::IP), port, flags: None }))
+pub(super) fn dnat(
+    family: NATFamily,
+    addr: Expression<'static>,
+    port: Option<Expression<'static>>,
+) -> Statement<'static> {
+    Statement::DNAT(Some(NAT { addr: Some(addr), family: Some(family), port, flags: None }))
+}
+
+/// The packets of one family, in a table for both.
+pub(super) fn is_of(family: &'static str) -> Statement<'static> {
+    is(meta(MetaKey::Nfproto), text(family))
 }
 
 pub(super) fn masquerade() -> Statement<'static> {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use landfall_api::{Destination, Forward, PortRange, Protocol};
+use landfall_api::{Destination, Family, Forward, PortRange, Protocol};
 use proptest::prelude::*;
 use serde_json::Value;
 use snapbox::assert_data_eq;
@@ -24,7 +24,9 @@ fn from(port: &str, sources: &[&str], limit: Option<&str>) -> Forward {
 }
 
 fn rules(forward: &[Forward]) -> Value {
-    to_json(&ruleset(&"lan0".parse().expect("a name"), forward))
+    let family =
+        if forward.iter().any(|forward| forward.to6().is_some()) { Family::Both } else { Family::V4 };
+    to_json(&ruleset(&"lan0".parse().expect("a name"), family, forward))
 }
 
 fn object<'a>(rules: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
@@ -113,6 +115,39 @@ fn nft_reads_what_it_always_read() {
         rules["nftables"].as_array().expect("a list").iter().map(Value::to_string).collect();
     let text = format!("{{\"nftables\":[\n{}\n]}}\n", lines.join(",\n"));
     assert_data_eq!(text, snapbox::file!["ruleset.json"].raw());
+}
+
+#[test]
+fn what_leads_on_over_ipv6_has_maps_of_its_own_and_the_same_sets() {
+    let (to6, other) = ("fd00::2".parse().expect("an address"), "fd00::3".parse().expect("an address"));
+    let forward = [
+        forward(Protocol::Tcp, "80", "172.17.0.2", None).with_to6(Some(to6)),
+        forward(Protocol::Tcp, "81", "172.17.0.2", None),
+        forward(Protocol::Tcp, "8443", "172.17.0.2", Some("443")).with_to6(Some(other)),
+        from("22", &["10.0.0.0/8", "2001:db8::/32"], None).with_to6(Some(to6)),
+        from("23", &["10.0.0.0/8"], None),
+        from("24", &["::/0"], None),
+        from("25", &["::/0", "0.0.0.0/0"], None),
+    ];
+    let rules = rules(&forward);
+    let map = |name: &str| object(&rules, "map", name).map(|map| map["elem"].to_string());
+    assert_eq!(map("tcp_address6").as_deref(), Some(r#"[[22,"fd00::2"],[80,"fd00::2"]]"#));
+    assert_eq!(map("tcp_remap_address6").as_deref(), Some(r#"[[8443,"fd00::3"]]"#));
+    let set = |name: &str| object(&rules, "set", name).map(|set| set["elem"].to_string());
+    assert_eq!(set("tcp_forward").as_deref(), Some("[80,81,8443,22,23,24,25]"));
+    let refused = |name: &str| -> Vec<String> {
+        let added = rules["nftables"].as_array().expect("a list").iter();
+        let texts = added.filter_map(|object| object["add"].get("rule")).map(Value::to_string);
+        texts.filter(|rule| rule.contains(&format!("@{name}\""))).collect()
+    };
+    let [v4, v6] = &refused("tcp_from0")[..] else { panic!("{rules}") };
+    assert!(v4.contains("10.0.0.0") && v4.contains(r#""ip saddr""#), "{v4}");
+    assert!(v6.contains("2001:db8::") && v6.contains(r#""ip6 saddr""#), "{v6}");
+    let [_, v6] = &refused("tcp_from1")[..] else { panic!("{rules}") };
+    assert!(v6.contains(r#""nfproto""#) && v6.contains(r#""ipv6""#), "{v6}");
+    let [v4] = &refused("tcp_from2")[..] else { panic!("{rules}") };
+    assert!(v4.contains(r#""nfproto""#) && v4.contains(r#""ipv4""#), "{v4}");
+    assert_eq!(set("tcp_from3"), None);
 }
 
 #[test]

@@ -50,7 +50,8 @@ pub(super) async fn views(docker: &Docker) -> Result<Vec<View>, Error> {
 /// Finds out what has passed their forwards. It stays unknown of agents that have ended, or have no rules yet, and where packets
 /// meet no rule on their way.
 pub(super) async fn count(docker: &Docker, views: &mut [View]) {
-    let of_those_there = views.iter_mut().filter(|view| view.address.is_some() && view.path != "direct");
+    let of_those_there =
+        views.iter_mut().filter(|view| view.addresses().next().is_some() && view.path != "direct");
     let counting = stream::iter(of_those_there).map(|view| async move {
         let error = match table_of(docker, &view.container).await {
             Ok(table) => return view.count(&table),
@@ -100,11 +101,17 @@ fn row(view: &View) -> [String; 8] {
         printable(&view.container),
         printable(&view.interface),
         printable(&view.path),
-        view.address.map_or("-".to_owned(), |address| address.to_string()),
+        addresses(view),
         view.state.as_str().to_owned(),
         lease.unwrap_or("-".into()),
         forwards.join(", "),
     ]
+}
+
+/// All of them in one cell.
+pub(super) fn addresses(view: &View) -> String {
+    let addresses: Vec<String> = view.addresses().map(|address| address.to_string()).collect();
+    if addresses.is_empty() { "-".to_owned() } else { addresses.join(", ") }
 }
 
 fn remaining(seconds: i64) -> String {

@@ -5,7 +5,8 @@ pub mod inspect;
 pub mod logs;
 pub mod ls;
 pub mod stats;
-pub mod up;
+pub mod undo;
+mod up;
 
 use std::{
     io::{self, Write as _},
@@ -64,18 +65,19 @@ async fn expose(args: &UpArgs, host: Option<&str>) -> Result<(), Error> {
     progress.finish();
     let view = view?;
     match args.format {
-        _ if args.quiet => print(&format!("{}\n", address(&view))),
+        _ if args.quiet => print(&addresses(&view, "").concat()),
         Format::Json => print_json(&view),
         Format::Text => {
             let forwards = view.forwards.iter().map(|view| view.forward.to_string());
-            let lines: Vec<String> = forwards.chain([format!("ip={}", address(&view))]).collect();
-            print(&(lines.join("\n") + "\n"))
+            let lines = forwards.map(|forward| format!("{forward}\n")).chain(addresses(&view, "ip="));
+            print(&lines.collect::<String>())
         }
     }
 }
 
-fn address(view: &View) -> String {
-    view.address.map(|address| address.to_string()).unwrap_or_default()
+/// A line for each.
+fn addresses(view: &View, before: &str) -> Vec<String> {
+    view.addresses().map(|address| format!("{before}{address}\n")).collect()
 }
 
 /// Writes a result to standard output.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     inspect::find,
-    ls::{count, printable, table, views},
+    ls::{addresses, count, printable, table, views},
     print, print_json, print_on,
 };
 use crate::{
@@ -112,7 +112,7 @@ impl Row<'_> {
         };
         [
             printable(&self.view.target),
-            self.view.address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
+            addresses(self.view),
             self.forward.to_string(),
             number(|counters| counters.connections),
             number(|counters| counters.packets),

@@ -1,20 +1,18 @@
 //! `landfall up`: brings one target's network container to what was asked, from whatever there is.
 
-use std::{fs, io};
+use std::fs;
 
 use jiff::Timestamp;
 use landfall_api::{Address, Forward, Spec};
 use nix::{sys::signal::Signal, unistd::geteuid};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinHandle,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::debug;
 
+use super::undo::Undo;
 use crate::{
     cli::UpArgs,
     conversation::{Conversation, Ending},
-    docker::{Container, Creation, Docker, DockerError},
+    docker::{Container, Creation, Docker},
     error::{Error, printable},
     identity::{Identity, container_name, derive_hostname, derive_mac},
     image,
@@ -44,18 +42,6 @@ struct Up<'a> {
     docker: Docker,
 }
 
-/// What this run has made, so that it can be taken back.
-#[derive(Default)]
-struct Undo {
-    /// Kept until all is taken back, so that who waits for it does not meet what is about to go.
-    lock: Option<Lock>,
-    creating: Option<JoinHandle<Result<String, DockerError>>>,
-    container: Option<String>,
-    volume: Option<String>,
-    /// What a path has something in.
-    target: Option<Container>,
-}
-
 /// Exposes a target, or finds it exposed as asked.
 ///
 /// # Errors
@@ -68,6 +54,9 @@ pub async fn up(args: &UpArgs, host: Option<&str>, progress: &Progress) -> Resul
     let publish = args.publish()?;
     let parent = uplink::check(&args.interface).await?;
     if args.host_access {
+        if !args.family.wanted().has_v4() {
+            return Err(Error::Ipv4Only("--host-access", "leave it out, or take --family both"));
+        }
         companion::check(&parent).await?;
     }
     let silent = || Error::DockerSilent(patience.wait);
@@ -91,7 +80,7 @@ impl Up<'_> {
         undo.lock = Some(self.exclude_others(&target.name).await?);
         // Whoever had the lock may have taken its time.
         let target = target::wait_for(docker, &target.name, self.patience, self.progress).await?;
-        let way = Way::find(args.path, &target).await?;
+        let way = Way::find(args.path, args.family.wanted(), &target).await?;
         let forward = self.forwards(&target, &way)?;
         let forward = way.mark(forward, &target);
         self.warn_of_hidden(&target, &way, &forward);
@@ -102,17 +91,17 @@ impl Up<'_> {
         let spec = spec(&identity, &name, forward)?;
         let looking = self.look(&name, &target, &way);
         let (existing, container) = self.in_time("look at what is there", looking).await?;
-        let decided = plan(&existing, &identity, spec.forward());
+        let decided = plan(&existing, &identity, args.family, spec.forward());
         debug!(?decided, ?existing, "planned");
         let view = match (decided, existing, container) {
             (Plan::Refuse, ..) => return Err(Error::Stranger(name)),
             (Plan::Keep, Existing::Running(running), Some(container)) => {
-                way.lay(&container, &self.parent, spec.forward()).await?;
+                self.lay(&way, &container, &spec).await?;
                 view(&container, &running.1)
             }
             (Plan::Update, Existing::Running(running), Some(container)) => {
                 self.progress.step(&format!("telling {name} its new forwards"));
-                way.lay(&container, &self.parent, spec.forward()).await?;
+                self.lay(&way, &container, &spec).await?;
                 let attached = docker.attach_again(&container).await?;
                 let mut conversation = Conversation::new(attached, running.1);
                 self.in_time("tell the agent", conversation.tell(&spec)).await?;
@@ -130,6 +119,7 @@ impl Up<'_> {
             }
         };
         way.check(&target)?;
+        self.pass_on_ipv6(&view, &identity).await?;
         let allowed = self.set_host_access(&view, &identity, &way).await;
         if allowed.is_err() {
             companion::remove(&view.container).await?;
@@ -140,7 +130,8 @@ impl Up<'_> {
     /// What is to be forwarded. Where the uplink is in the target there may be nothing: it has all ports.
     fn forwards(&self, target: &Container, way: &Way) -> Result<Vec<Forward>, Error> {
         let access = self.args.access();
-        match ports::forwards(&target.name, &self.publish, &target.exposed, way.address, &access) {
+        let addresses = (way.address, way.address6);
+        match ports::forwards(&target.name, &self.publish, &target.exposed, addresses, &access) {
             Err(Error::NoPorts(_)) if matches!(way.path, Path::Direct(_)) => Ok(Vec::new()),
             forwards => forwards,
         }
@@ -179,6 +170,28 @@ impl Up<'_> {
                 Ok((Existing::Nothing, None))
             }
             _ => Ok((existing, container)),
+        }
+    }
+
+    /// Makes the way to the target, and gives the uplink IPv6 if it is to have it.
+    async fn lay(&self, way: &Way, container: &Container, spec: &Spec) -> Result<(), Error> {
+        if spec.family.has_v6() {
+            uplink::ipv6::enable(&container.namespace, spec.interface.as_str())?;
+        }
+        Ok(way.lay(container, &self.parent, spec.forward()).await?)
+    }
+
+    /// Opens the way for IPv6, last of all: by now there are rules for what comes.
+    async fn pass_on_ipv6(&self, view: &View, identity: &Identity) -> Result<(), Error> {
+        if !identity.family.has_v6() {
+            return Ok(());
+        }
+        match self.docker.container(&view.container).await? {
+            Some(container) => {
+                let uplink = identity.path.uplink(&container.name);
+                Ok(uplink::ipv6::forward(&container.namespace, &uplink)?)
+            }
+            None => Ok(()),
         }
     }
 
@@ -229,7 +242,8 @@ impl Up<'_> {
             None => derive_mac(machine_id()?.trim(), &target.name),
         };
         let dhcp = self.args.dhcp.to_dhcp(derive_hostname(&target.name))?;
-        Ok(Identity { interface: self.parent.name.to_string(), mac, dhcp, path, image })
+        let family = self.args.family.wanted();
+        Ok(Identity { interface: self.parent.name.to_string(), mac, dhcp, family, path, image })
     }
 
     /// Makes the network container and its uplink, and tells its agent what to do.
@@ -266,7 +280,7 @@ impl Up<'_> {
             ));
             let attaching = async {
                 uplink::create_macvlan(&self.parent, identity.mac, (&container.namespace, &uplink)).await?;
-                Ok::<(), Error>(way.lay(&container, &self.parent, spec.forward()).await?)
+                self.lay(way, &container, spec).await
             };
             if let Err(error) = attaching.await {
                 if self.docker.container(&id).await?.is_some_and(|now| now.is_running()) {
@@ -286,7 +300,7 @@ impl Up<'_> {
         mut conversation: Conversation,
         spec: &Spec,
     ) -> Result<View, Error> {
-        let listening = conversation.listen((&self.docker, id), spec, self.progress);
+        let listening = conversation.listen((&self.docker, id), (spec, self.args.family), self.progress);
         let ending = self.patience.limit(listening).await.transpose()?;
         let container = self.docker.container(id).await?;
         let died = |code, container: Option<Container>| Error::AgentDied {
@@ -318,6 +332,7 @@ impl Up<'_> {
         Error::NoAddress {
             target: self.args.target.clone(),
             interface: self.args.interface.clone(),
+            families: self.args.family,
             waited: self.patience.wait,
             noise: conversation.noise(),
             state: Box::new(conversation.state),
@@ -329,10 +344,9 @@ impl Up<'_> {
 fn spec(identity: &Identity, name: &str, forward: Vec<Forward>) -> Result<Spec, Error> {
     let dhcp = Address::Dhcp(identity.dhcp.clone());
     let interface = identity.path.uplink(name).parse().map_err(UplinkError::from)?;
-    let spec = Spec::new(interface, dhcp, forward).map_err(|(later, earlier)| Error::Overlap {
-        earlier: earlier.to_string(),
-        later: later.to_string(),
-    })?;
+    let spec = Spec::new(interface, dhcp, forward)
+        .map_err(|pair| Error::Overlap { earlier: pair.1.to_string(), later: pair.0.to_string() })?;
+    let spec = spec.with_family(identity.family);
     Ok(if matches!(identity.path, Path::Direct(_)) { spec.shared() } else { spec })
 }
 
@@ -350,48 +364,4 @@ async fn interrupted() -> Result<Signal, Error> {
         _ = interrupt.recv() => Signal::SIGINT,
         _ = terminate.recv() => Signal::SIGTERM,
     })
-}
-
-impl Undo {
-    /// Makes a container. Once asked for it is waited for, so that an interruption knows what to take back.
-    async fn create(&mut self, docker: &Docker, creation: Creation) -> Result<String, Error> {
-        let docker = docker.clone();
-        self.volume = Some(creation.volume.clone());
-        let creating = self.creating.insert(tokio::spawn(async move { docker.create(creation).await }));
-        let created = creating.await;
-        self.creating = None;
-        let id =
-            created.map_err(|error| Error::Io("create the network container", io::Error::other(error)))??;
-        self.container = Some(id.clone());
-        Ok(id)
-    }
-
-    /// Removes it, and lets others have their turn only then.
-    async fn take_back(self, docker: &Docker, progress: &Progress) {
-        let created = match self.creating {
-            Some(creating) => creating.await.ok().and_then(Result::ok),
-            None => None,
-        };
-        if let Some(id) = created.or(self.container) {
-            progress.step("taking back what was made");
-            if let Err(error) = companion::remove(self.volume.as_deref().unwrap_or_default()).await {
-                progress.note(&format!("{error}"));
-            }
-            let volume = self.volume.as_deref().unwrap_or_default();
-            for undone in
-                [docker.stop(&id).await, docker.remove(&id).await, docker.remove_volume(volume).await]
-            {
-                if let Err(error) = undone {
-                    debug!(%error, "not taken back");
-                    progress.note(&format!("{error}"));
-                }
-            }
-        }
-        // After the agent, which gives its lease back over an uplink that may be in there.
-        if let Some(target) = &self.target
-            && let Err(error) = path::clear(target).await
-        {
-            progress.note(&format!("{error}"));
-        }
-    }
 }

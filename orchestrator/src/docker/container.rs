@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
 
@@ -34,6 +34,8 @@ pub struct Container {
     pub network_mode: String,
     /// Its IPv4 address on each network it is on, by the network's name.
     pub networks: BTreeMap<String, Ipv4Addr>,
+    /// Its IPv6 addresses, by the Docker network that they are on.
+    pub networks6: BTreeMap<String, Ipv6Addr>,
     /// The ports that it exposes: `80/tcp`.
     pub exposed: Vec<String>,
     /// Those of its UDP ports that the engine publishes on the host.
@@ -92,8 +94,13 @@ pub(super) fn to_container(found: ContainerInspectResponse) -> Container {
     let namespace = sandbox.map_or_else(|| format!("/proc/{pid}/ns/net").into(), PathBuf::from);
     let published = settings.ports.unwrap_or_default().into_iter();
     let published = published.filter(|(_, bindings)| bindings.as_ref().is_some_and(|all| !all.is_empty()));
-    let networks = settings.networks.unwrap_or_default().into_iter();
-    let addresses = networks.filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?)));
+    let networks = settings.networks.unwrap_or_default();
+    let addresses6 = networks.iter().filter_map(|(name, endpoint)| {
+        Some((name.clone(), endpoint.global_ipv6_address.as_ref()?.parse().ok()?))
+    });
+    let networks6 = addresses6.collect();
+    let addresses =
+        networks.into_iter().filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?)));
     Container {
         id: found.id.unwrap_or_default(),
         name: bare(&found.name.unwrap_or_default()).to_owned(),
@@ -104,6 +111,7 @@ pub(super) fn to_container(found: ContainerInspectResponse) -> Container {
         image: found.image.unwrap_or_default(),
         network_mode,
         networks: addresses.collect(),
+        networks6,
         exposed: config.exposed_ports.unwrap_or_default(),
         published_udp: published.filter_map(|(port, _)| port.strip_suffix("/udp")?.parse().ok()).collect(),
         namespace,

@@ -5,10 +5,10 @@ mod pair;
 mod rules;
 mod wire;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use clap::ValueEnum;
-use landfall_api::{Forward, HERE, Protocol};
+use landfall_api::{Family, Forward, HERE, Protocol};
 use thiserror::Error;
 use tracing::debug;
 
@@ -82,6 +82,8 @@ pub struct Way {
     pub path: Path,
     /// The target's address on it.
     pub address: Ipv4Addr,
+    /// Its IPv6 address there; none if nothing is to come over IPv6.
+    pub address6: Option<Ipv6Addr>,
     wire: Wire,
     direct: Direct,
 }
@@ -128,8 +130,12 @@ impl Way {
     ///
     /// # Errors
     /// If there can be none.
-    pub async fn find(kind: Kind, target: &Container) -> Result<Self, Error> {
+    pub async fn find(kind: Kind, family: Family, target: &Container) -> Result<Self, Error> {
         target::has_own_network(target)?;
+        if kind == Kind::Direct && family.has_v6() {
+            let remedy = "take another path: --path wire shows the target its clients, too";
+            return Err(Error::Ipv4Only("--path direct", remedy));
+        }
         let name = container_name(&target.name);
         let wire = Wire::find(&name, &target.namespace).await?;
         let direct = Direct::find(&name, &target.namespace).map_err(PathError::from)?;
@@ -141,7 +147,12 @@ impl Way {
                 (Path::Bridge(network), address)
             }
         };
-        Ok(Self { path, address, wire, direct })
+        let address6 = match &path {
+            Path::Wire if family.has_v6() => Some(wire.address6()?),
+            Path::Bridge(network) if family.has_v6() => Some(target::address6(target, network)?),
+            Path::Wire | Path::Bridge(_) | Path::Direct(_) => None,
+        };
+        Ok(Self { path, address, address6, wire, direct })
     }
 
     /// What of `forward` hides its clients from the target: all over a bridge; otherwise datagrams to a port that Docker

@@ -1,12 +1,17 @@
-//! The addresses of a wire: a /30 of RFC 3927's, whose first address is the target's. Pure.
+//! The addresses of a wire: a /30 of RFC 3927's, whose first address is the target's, and a /126 of RFC 4193's like it. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 /// Where the pairs of all wires come from: 169.254.192.0/18, in which no cloud's metadata service lives.
 const POOL: u32 = 0xa9fe_c000;
 const PREFIX: u8 = 30;
+
+/// Where their IPv6 addresses come from: `fd6c:616e:6466::/64`, "landf". No route but a wire's own leads there.
+const POOL6: Ipv6Addr = Ipv6Addr::new(0xfd6c, 0x616e, 0x6466, 0, 0, 0, 0, 0);
+const PREFIX6: u8 = 126;
+
 const PAIRS: u32 = 1 << (PREFIX - 18);
 
 /// The two addresses of one wire, as a number below 4096.
@@ -41,9 +46,23 @@ impl Pair {
         self.end(2)
     }
 
+    /// The target's end in IPv6.
+    pub fn target6(self) -> Ipv6Net {
+        self.end6(1)
+    }
+
+    /// The network container's end in IPv6.
+    pub fn gateway6(self) -> Ipv6Net {
+        self.end6(2)
+    }
+
     /// "lf", and the pair's number: of the target's end, and of the routing table there that leads back over it.
     pub fn number(self) -> u32 {
         0x6c66_0000 | self.0
+    }
+
+    fn end6(self, host: u32) -> Ipv6Net {
+        Ipv6Net::new_assert(Ipv6Addr::from(u128::from(POOL6) | u128::from(self.0 << 2 | host)), PREFIX6)
     }
 
     fn end(self, host: u32) -> Ipv4Net {
@@ -69,6 +88,8 @@ mod tests {
         }
         assert_eq!(Pair(0).target().to_string(), "169.254.192.1/30");
         assert_eq!(Pair(PAIRS - 1).gateway().to_string(), "169.254.255.254/30");
+        assert_eq!(Pair(0).target6().to_string(), "fd6c:616e:6466::1/126");
+        assert_eq!(Pair(PAIRS - 1).gateway6().to_string(), "fd6c:616e:6466::3ffe/126");
     }
 
     #[test]

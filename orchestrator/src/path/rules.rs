@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use landfall_api::{Forward, PortRange, Protocol, SHARED_TABLE};
+use rtnetlink::IpVersion;
 use rtnetlink::packet_route::{
     AddressFamily, IpProtocol,
     route::RouteHeader,
@@ -19,7 +20,7 @@ const FIRST: u32 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// What is sent from a wire's address goes over the wire.
-    From(Ipv4Addr, u32),
+    From(IpAddr, u32),
     /// Datagrams to the target's own networks do not, whatever their port.
     Neighbours,
     /// Datagrams from these ports do: a socket that is bound to no address has none yet when its answer is routed.
@@ -30,9 +31,17 @@ pub enum Rule {
 
 /// The rules for a wire over which these forwards come.
 pub fn rules(pair: Pair, forward: &[Forward]) -> Vec<Rule> {
-    let mut rules = vec![Rule::From(pair.target().addr(), pair.number())];
+    let mut rules = vec![Rule::From(pair.target().addr().into(), pair.number())];
     rules.extend(datagrams(pair.number(), forward));
     rules
+}
+
+/// Those for what comes of them over IPv6; none if nothing does.
+pub fn rules6(pair: Pair, forward: &[Forward]) -> Vec<Rule> {
+    let forward: Vec<Forward> = forward.iter().filter(|forward| forward.to6().is_some()).cloned().collect();
+    let bound = Rule::From(pair.target6().addr().into(), pair.number());
+    let bound = Some(bound).filter(|_| !forward.is_empty());
+    bound.into_iter().chain(datagrams(pair.number(), &forward)).collect()
 }
 
 /// The rules that lead the answers of these forwards' datagrams over a target's own uplink, and to where Docker publishes them
@@ -71,15 +80,16 @@ impl Rule {
             return None;
         }
         let table = find(&|a| if let RuleAttribute::Table(table) = a { Some(*table) } else { None });
-        let source = message.attributes.iter().find_map(|a| {
-            if let RuleAttribute::Source(IpAddr::V4(source)) = a { Some(*source) } else { None }
-        });
+        let source = message
+            .attributes
+            .iter()
+            .find_map(|a| if let RuleAttribute::Source(source) = a { Some(*source) } else { None });
         let ports = message
             .attributes
             .iter()
             .find_map(|a| if let RuleAttribute::SourcePortRange(ports) = a { Some(ports) } else { None });
         Some(match (source, ports) {
-            (Some(Ipv4Addr::UNSPECIFIED), _) => Self::Unbound(table?),
+            (Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), _) => Self::Unbound(table?),
             (Some(source), _) => Self::From(source, table?),
             (None, Some(ports)) => {
                 let port = |number: u16| number.try_into().ok();
@@ -89,15 +99,18 @@ impl Rule {
         })
     }
 
-    /// The message that makes it, and that removes it.
-    pub fn message(self) -> RuleMessage {
+    /// The message that makes it, and that removes it, among the rules of that version of IP.
+    pub fn message(self, version: &IpVersion) -> RuleMessage {
         let mut message = RuleMessage::default();
-        message.header.family = AddressFamily::Inet;
+        message.header.family = match version {
+            IpVersion::V4 => AddressFamily::Inet,
+            IpVersion::V6 => AddressFamily::Inet6,
+        };
         message.header.action = RuleAction::ToTable;
         let (order, mut attributes) = match self {
             Self::From(source, table) => {
-                message.header.src_len = 32;
-                (0, vec![RuleAttribute::Source(source.into()), RuleAttribute::Table(table)])
+                message.header.src_len = if source.is_ipv4() { 32 } else { 128 };
+                (0, vec![RuleAttribute::Source(source), RuleAttribute::Table(table)])
             }
             Self::Neighbours => {
                 message.header.table = RouteHeader::RT_TABLE_MAIN;
@@ -140,7 +153,13 @@ mod tests {
     fn a_rule_reads_as_it_is_written() {
         let forward = [forward(Protocol::Udp, "53", "5353"), forward(Protocol::Udp, "60-70", "160-170")];
         for rule in rules(pair(), &forward).into_iter().chain([Rule::Unbound(SHARED_TABLE)]) {
-            assert_eq!(Rule::read(&rule.message()), Some(rule));
+            assert_eq!(Rule::read(&rule.message(&IpVersion::V4)), Some(rule));
+        }
+        let forward = forward.map(|forward| forward.with_to6(Some(pair().target6().addr())));
+        let rules = rules6(pair(), &forward);
+        assert_eq!(rules.len(), 4, "{rules:?}");
+        for rule in rules {
+            assert_eq!(Rule::read(&rule.message(&IpVersion::V6)), Some(rule));
         }
     }
 
@@ -148,7 +167,11 @@ mod tests {
     fn only_datagrams_whose_clients_are_seen_need_rules_of_their_own() {
         let tcp = forward(Protocol::Tcp, "80", "8080");
         let hidden = forward(Protocol::Udp, "53", "53").with_masquerade(true);
-        assert_eq!(rules(pair(), &[tcp, hidden]), [Rule::From(pair().target().addr(), pair().number())]);
+        assert_eq!(rules6(pair(), std::slice::from_ref(&tcp)), []);
+        assert_eq!(
+            rules(pair(), &[tcp, hidden]),
+            [Rule::From(pair().target().addr().into(), pair().number())]
+        );
     }
 
     #[test]
@@ -180,7 +203,7 @@ mod tests {
 
     #[test]
     fn rules_of_others_are_not_ours() {
-        let mut message = Rule::From(Ipv4Addr::LOCALHOST, 7).message();
+        let mut message = Rule::From(Ipv4Addr::LOCALHOST.into(), 7).message(&IpVersion::V4);
         message.attributes.retain(|attribute| !matches!(attribute, RuleAttribute::Protocol(_)));
         assert_eq!(Rule::read(&message), None);
     }

@@ -1,16 +1,22 @@
 //! The wire: a pair of interfaces, one in the network container and one in the target, so that the target sees the real
 //! addresses of its clients. Nothing in the target translates or tracks anything: answers find their way by routing rules.
 
-use std::{fs, net::Ipv4Addr, os::fd::AsRawFd as _, path::Path, time::Duration};
+use std::{
+    fs, io,
+    net::{Ipv4Addr, Ipv6Addr},
+    os::fd::AsRawFd as _,
+    path::Path,
+    time::Duration,
+};
 
 use futures_util::TryStreamExt as _;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use landfall_api::{Forward, SHARED_TABLE};
 use nix::errno::Errno;
 use rtnetlink::{
     IpVersion, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
-        address::AddressScope,
+        address::{AddressAttribute, AddressFlags, AddressScope, CacheInfo},
         link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State},
         route::RouteMessage,
     },
@@ -21,7 +27,7 @@ use tracing::debug;
 use super::{
     PathError,
     pair::Pair,
-    rules::{Rule, direct, rules},
+    rules::{Rule, direct, rules, rules6},
 };
 use crate::{
     netlink::{Netlink, NetlinkError, OURS, are_pair, ignore, is, namespace, refused, short_name},
@@ -54,8 +60,14 @@ struct End<'a> {
     name: &'a str,
     index: u32,
     net: Ipv4Net,
+    /// None where nothing is forwarded that comes over IPv6.
+    net6: Option<Ipv6Net>,
     scope: AddressScope,
 }
+
+/// What is set for an end with IPv6, which has that one address and no other.
+const SETTINGS: [(&str, &str); 4] =
+    [("accept_ra", "0"), ("addr_gen_mode", "1"), ("router_solicitations", "0"), ("disable_ipv6", "0")];
 
 impl Wire {
     /// The wire from the network container of that name to the target in the namespace at `path`: the one that is there, or
@@ -83,11 +95,19 @@ impl Wire {
         Ok(self.pair.ok_or(PathError::Full)?.target().addr())
     }
 
+    /// The target's IPv6 address on it.
+    ///
+    /// # Errors
+    /// If none is free.
+    pub fn address6(&self) -> Result<Ipv6Addr, PathError> {
+        Ok(self.pair.ok_or(PathError::Full)?.target6().addr())
+    }
+
     /// Which namespace the target is in.
     ///
     /// # Errors
     /// If the kernel does not tell.
-    pub fn target(&self) -> std::io::Result<Id> {
+    pub fn target(&self) -> io::Result<Id> {
         self.target.namespace.id()
     }
 
@@ -108,20 +128,35 @@ impl Wire {
         let container = Side::open(path, "the network container")?;
         let (near, far) = self.ends(pair, &container).await?;
         // Masquerade takes no address of link scope; the target's own connections must take no other.
-        let (near_net, far_net) = (pair.gateway(), pair.target());
-        let near =
-            End { side: &container, name: END, index: near, net: near_net, scope: AddressScope::Universe };
-        let far =
-            End { side: &self.target, name: &self.name, index: far, net: far_net, scope: AddressScope::Link };
+        let has_v6 = forward.iter().any(|forward| forward.to6().is_some());
+        let near = End {
+            side: &container,
+            name: END,
+            index: near,
+            net: pair.gateway(),
+            net6: has_v6.then(|| pair.gateway6()),
+            scope: AddressScope::Universe,
+        };
+        let far = End {
+            side: &self.target,
+            name: &self.name,
+            index: far,
+            net: pair.target(),
+            net6: has_v6.then(|| pair.target6()),
+            scope: AddressScope::Link,
+        };
         for end in [&near, &far] {
             end.bring_up(mtu).await?;
         }
         for end in [&near, &far] {
             end.settle().await?;
         }
-        let route = self.target.netlink.handle.route().add(route(pair, far.index)).replace().execute().await;
-        route.map_err(refused("lead the target's answers over the wire"))?;
-        self.set_rules(Some(pair.number()), &rules(pair, forward)).await
+        let ways = [Some(route(pair, far.index)), has_v6.then(|| route6(pair, far.index))];
+        for way in ways.into_iter().flatten() {
+            let led = self.target.netlink.handle.route().add(way).replace().execute().await;
+            led.map_err(refused("lead the target's answers over the wire"))?;
+        }
+        self.set_rules(Some(pair.number()), &rules(pair, forward), &rules6(pair, forward)).await
     }
 
     /// Removes what of it is in the target, where these forwards come over an uplink of the target's own: what is sent from that
@@ -131,7 +166,7 @@ impl Wire {
     /// If the kernel refuses.
     pub async fn give_way(&self, forward: &[Forward]) -> Result<(), PathError> {
         self.remove_end().await?;
-        self.set_rules(Some(SHARED_TABLE), &direct(forward)).await
+        self.set_rules(Some(SHARED_TABLE), &direct(forward), &[]).await
     }
 
     /// Removes what of it is in the target.
@@ -140,7 +175,7 @@ impl Wire {
     /// If the kernel refuses.
     pub async fn clear(&self) -> Result<(), PathError> {
         self.remove_end().await?;
-        match self.set_rules(None, &[]).await {
+        match self.set_rules(None, &[], &[]).await {
             Err(PathError::NoRules) => Ok(()),
             result => result,
         }
@@ -189,9 +224,23 @@ impl Wire {
     }
 
     /// Brings the target's rules that lead to the table `own`, and to those of wires that are gone, to what they should be.
-    async fn set_rules(&self, own: Option<u32>, wanted: &[Rule]) -> Result<(), PathError> {
+    async fn set_rules(&self, own: Option<u32>, wanted: &[Rule], wanted6: &[Rule]) -> Result<(), PathError> {
+        self.set_rules_of(&IpVersion::V4, own, wanted).await?;
+        match self.set_rules_of(&IpVersion::V6, own, wanted6).await {
+            // A kernel without IPv6 has none to remove.
+            Err(PathError::NoRules) if wanted6.is_empty() => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn set_rules_of(
+        &self,
+        version: &IpVersion,
+        own: Option<u32>,
+        wanted: &[Rule],
+    ) -> Result<(), PathError> {
         let handle = &self.target.netlink.handle;
-        let found = self.rules().await?;
+        let found = self.rules(version).await?;
         let alive = self.tables().await?;
         let is_anothers =
             |rule: &Rule| rule.table().is_some_and(|table| Some(table) != own && alive.contains(&table));
@@ -210,27 +259,27 @@ impl Wire {
         };
         for rule in wanted.iter().filter(|rule| !found.contains(rule)) {
             let mut adding = handle.rule().add().v4();
-            *adding.message_mut() = rule.message();
+            *adding.message_mut() = rule.message(version);
             adding.execute().await.map_err(unruly(&[Errno::EINVAL]))?;
             // A kernel that knows no rules by port takes them for rules about everything, and says nothing. The first rule shows by
             // its mark whether this is one, and is about one address or changes nothing.
-            if wanted.first() == Some(rule) && !self.rules().await?.contains(rule) {
-                drop(handle.rule().del(rule.message()).execute().await);
+            if wanted.first() == Some(rule) && !self.rules(version).await?.contains(rule) {
+                drop(handle.rule().del(rule.message(version)).execute().await);
                 return Err(PathError::NoRules);
             }
         }
         // Backwards: what is last matters least, and the neighbours' rule protects from those after it.
         for rule in found.iter().rev().filter(|rule| !keep(rule)) {
-            let removed = handle.rule().del(rule.message()).execute().await;
+            let removed = handle.rule().del(rule.message(version)).execute().await;
             ignore(removed, Errno::ENOENT).map_err(unruly(&[]))?;
         }
         Ok(())
     }
 
     /// The rules of all wires that the target has, or had, in the order of their priorities.
-    async fn rules(&self) -> Result<Vec<Rule>, PathError> {
-        let found =
-            self.target.netlink.handle.rule().get(IpVersion::V4).execute().try_collect::<Vec<_>>().await;
+    async fn rules(&self, version: &IpVersion) -> Result<Vec<Rule>, PathError> {
+        let get = self.target.netlink.handle.rule().get(version.clone());
+        let found = get.execute().try_collect::<Vec<_>>().await;
         Ok(found.map_err(unruly(&[]))?.iter().filter_map(Rule::read).collect())
     }
 
@@ -252,17 +301,49 @@ impl Side {
 impl End<'_> {
     /// Gives it its address, if it does not have it, and brings it up. A veth goes up only once both ends are there.
     async fn bring_up(&self, mtu: u32) -> Result<(), NetlinkError> {
-        let Self { side: Side { namespace, netlink }, name, index, net, scope } = self;
-        let quiet = || fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
-        if let Err(error) = namespace.within(quiet) {
-            debug!(%error, name, "IPv6 stays as it is");
-        }
+        let Self { side: Side { netlink, .. }, index, net, scope, .. } = self;
+        self.set_ipv6();
         let mut adding = netlink.handle.address().add(*index, net.addr().into(), net.prefix_len());
         adding.message_mut().header.scope = *scope;
         let added = adding.execute().await;
         ignore(added, Errno::EEXIST).map_err(refused("give the wire its addresses"))?;
         let up = LinkUnspec::new_with_index(*index).mtu(mtu).up().build();
-        netlink.handle.link().set(up).execute().await.map_err(refused("bring the wire up"))
+        netlink.handle.link().set(up).execute().await.map_err(refused("bring the wire up"))?;
+        let Some(net6) = self.net6 else { return Ok(()) };
+        for net in [link_local(net6), net6] {
+            self.add_ipv6(net).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_ipv6(&self, net: Ipv6Net) -> Result<(), NetlinkError> {
+        let addresses = self.side.netlink.handle.address();
+        let mut adding = addresses.add(self.index, net.addr().into(), net.prefix_len());
+        // Nobody else can have it, and no connection of the target's own is to take it.
+        let mut lifetimes = CacheInfo::default();
+        (lifetimes.ifa_preferred, lifetimes.ifa_valid) = (0, u32::MAX);
+        adding
+            .message_mut()
+            .attributes
+            .extend([AddressAttribute::CacheInfo(lifetimes), AddressAttribute::Flags(AddressFlags::Nodad)]);
+        let added = adding.execute().await;
+        ignore(added, Errno::EEXIST).map(drop).map_err(refused("give the wire its IPv6 addresses"))
+    }
+
+    /// What cannot be set is missed where it is needed: an address is refused then.
+    fn set_ipv6(&self) {
+        let write = |(setting, value): (&str, &str)| {
+            fs::write(format!("/proc/sys/net/ipv6/conf/{}/{setting}", self.name), value)
+        };
+        let set = || -> io::Result<()> {
+            match self.net6 {
+                Some(_) => SETTINGS.into_iter().try_for_each(write),
+                None => write(("disable_ipv6", "1")),
+            }
+        };
+        if let Err(error) = self.side.namespace.within(set) {
+            debug!(%error, name = self.name, "IPv6 stays as it is");
+        }
     }
 
     /// Waits until it can send. The kernel sees to that a moment after both ends are up, and until then drops what is sent.
@@ -280,12 +361,28 @@ impl End<'_> {
     }
 }
 
+/// The address that an end asks the other one from where it is; the kernel's own would first be checked for a second.
+fn link_local(net: Ipv6Net) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, net.addr().segments()[7]), 64)
+}
+
 /// What leads everything over the wire, from the target's address on it.
 fn route(pair: Pair, end: u32) -> RouteMessage {
     RouteMessageBuilder::<Ipv4Addr>::new()
         .gateway(pair.gateway().addr())
         .output_interface(end)
         .pref_source(pair.target().addr())
+        .table_id(pair.number())
+        .protocol(OURS)
+        .build()
+}
+
+/// The same for IPv6.
+fn route6(pair: Pair, end: u32) -> RouteMessage {
+    RouteMessageBuilder::<Ipv6Addr>::new()
+        .gateway(pair.gateway6().addr())
+        .output_interface(end)
+        .pref_source(pair.target6().addr())
         .table_id(pair.number())
         .protocol(OURS)
         .build()

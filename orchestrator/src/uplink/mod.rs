@@ -1,6 +1,7 @@
 //! Uplinks: the interfaces that put network containers on the LAN. One file for each kind.
 
 pub mod companion;
+pub mod ipv6;
 mod macvlan;
 mod parent;
 
@@ -52,6 +53,11 @@ pub enum UplinkError {
         "cannot let the host reach the address: the host has no IPv4 address on {0} in the same subnet to speak from\n  give it one, or leave --host-access away"
     )]
     NoHostAddress(String),
+    /// No IPv6 in the kernel, or no `/proc/sys` to set it up by.
+    #[error(
+        "cannot give the network container IPv6: has the kernel none (ipv6.disable=1)?\n  do without: --family 4"
+    )]
+    NoIpv6(#[source] std::io::Error),
     /// The kernel does not do it.
     #[error(transparent)]
     Kernel(#[from] NetlinkError),

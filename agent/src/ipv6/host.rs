@@ -1,0 +1,366 @@
+//! What a host does on a link with IPv6: events in, actions out.
+//!
+//! The kernel answers its neighbours and checks that addresses are nobody else's (RFC 4862, section 5.4); which addresses and
+//! routers there are is decided here, and by the DHCPv6 client that the routers send us to.
+
+use std::{net::Ipv6Addr, time::Duration};
+
+use landfall_api::{Ipv6Search, LostReason, MacAddr, Origin};
+use rand::{Rng, RngExt as _};
+
+use super::{
+    configuration::{Address, Configuration, InUse},
+    router::Advertisement,
+    slaac::Told,
+};
+use crate::{
+    clock::Instant,
+    dhcp::Context,
+    dhcp6::{self, Information, Want},
+};
+
+/// How long to wait for an advertisement, at first and at most (RFC 4861, section 10; RFC 7559).
+const SOLICIT_AGAIN: Duration = Duration::from_secs(4);
+const SOLICIT_LONGEST: Duration = Duration::from_hours(1);
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// Frames can pass.
+    LinkUp,
+    /// Frames cannot pass.
+    LinkDown,
+    /// The IPv6 addresses that the interface has now, all of them.
+    Addresses(Vec<Found>),
+    /// A router says what there is.
+    Advertised(Ipv6Addr, Advertisement),
+    /// A DHCPv6 message came.
+    Dhcp(&'a [u8]),
+    /// The deadline may have passed.
+    Deadline,
+    /// The agent is asked to stop.
+    Stop,
+}
+
+/// An address that the interface has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// It.
+    pub address: Ipv6Addr,
+    /// How far it is.
+    pub presence: Presence,
+}
+
+/// How far an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Being checked.
+    Tentative,
+    /// In use.
+    Ready,
+    /// Somebody else has it.
+    Duplicate,
+}
+
+/// What is to be done, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the routers; if that fails it is a lost packet.
+    Solicit,
+    /// Send that to the DHCPv6 servers; if that fails it is a lost packet.
+    Dhcp(Vec<u8>),
+    /// Make the interface have this, and nothing else of its kind.
+    Configure(Configuration),
+    /// What is in use is something else now.
+    InUse(InUse),
+    /// An answer is overdue.
+    Searching(Ipv6Search),
+    /// Something is wrong.
+    Warn(String),
+    /// The message changes nothing, because of that.
+    Ignore(String),
+}
+
+/// A host on one link.
+#[derive(Debug)]
+pub struct Host {
+    mac: MacAddr,
+    is_up: bool,
+    is_stopped: bool,
+    /// The time of the last step.
+    now: Instant,
+    link_local: Option<Ipv6Addr>,
+    present: Vec<Found>,
+    /// Made of a prefix, and somebody else's.
+    duplicates: Vec<Ipv6Addr>,
+    told: Told,
+    /// When to ask the routers again, and how long to wait then; none once one has answered.
+    solicit: Option<(Instant, Duration)>,
+    search: Ipv6Search,
+    dhcp: dhcp6::Client,
+    information: Information,
+    configured: Configuration,
+    in_use: InUse,
+}
+
+impl Host {
+    /// A host that waits for its link.
+    pub fn new(mac: MacAddr, identity: dhcp6::Identity) -> Self {
+        Self {
+            mac,
+            is_up: false,
+            is_stopped: false,
+            now: Instant::BOOT,
+            link_local: None,
+            present: Vec::new(),
+            duplicates: Vec::new(),
+            told: Told::default(),
+            solicit: None,
+            search: Ipv6Search::default(),
+            dhcp: dhcp6::Client::new(identity),
+            information: Information::default(),
+            configured: Configuration::default(),
+            in_use: InUse::default(),
+        }
+    }
+
+    /// The address that neighbours are spoken to from, once it is checked.
+    pub fn link_local(&self) -> Option<Ipv6Addr> {
+        self.link_local
+    }
+
+    /// When to say that the deadline may have passed.
+    pub fn deadline(&self) -> Option<Instant> {
+        let solicit = self.solicit.map(|(at, _)| at);
+        [solicit, self.told.next_end(self.now), self.dhcp.deadline()].into_iter().flatten().min()
+    }
+
+    /// Takes what happened, and says what to do.
+    pub fn step(&mut self, event: Event<'_>, context: &mut Context<'_>) -> Vec<Action> {
+        self.now = context.now;
+        self.told.expire(self.now);
+        let mut actions = match event {
+            Event::LinkUp | Event::LinkDown => self.link(event == Event::LinkUp, context),
+            Event::Addresses(found) => self.addresses(found, context),
+            Event::Advertised(from, said) => self.advertised(from, &said, context),
+            Event::Dhcp(message) => self.ask_dhcp(dhcp6::Event::Received(message), context),
+            Event::Deadline => self.deadline_passed(context),
+            Event::Stop => {
+                self.is_stopped = true;
+                self.solicit = None;
+                self.ask_dhcp(dhcp6::Event::Stop, context)
+            }
+        };
+        self.settle(&mut actions);
+        actions
+    }
+
+    fn link(&mut self, is_up: bool, context: &mut Context<'_>) -> Vec<Action> {
+        let is_news = self.is_up != is_up;
+        self.is_up = is_up;
+        if is_news { self.start_or_pause(context) } else { Vec::new() }
+    }
+
+    /// Whether there is somebody to talk to, and an address to talk from.
+    fn can_talk(&self) -> bool {
+        self.is_up && self.link_local.is_some() && !self.is_stopped
+    }
+
+    fn start_or_pause(&mut self, context: &mut Context<'_>) -> Vec<Action> {
+        let can_talk = self.can_talk();
+        self.solicit = can_talk.then_some((self.now, SOLICIT_AGAIN));
+        let event = if can_talk { dhcp6::Event::LinkUp } else { dhcp6::Event::LinkDown };
+        let mut actions = self.ask_dhcp(event, context);
+        actions.extend(self.deadline_passed(context));
+        actions
+    }
+
+    fn addresses(&mut self, found: Vec<Found>, context: &mut Context<'_>) -> Vec<Action> {
+        let before = std::mem::replace(&mut self.present, found);
+        let link_local = self
+            .present
+            .iter()
+            .find(|found| found.address.is_unicast_link_local() && found.presence == Presence::Ready);
+        let link_local = link_local.map(|found| found.address);
+        let mut actions = Vec::new();
+        if self.link_local != link_local {
+            self.link_local = link_local;
+            actions.extend(self.start_or_pause(context));
+        }
+        for address in self.failed(&before) {
+            let is_leased = self.dhcp.lease().is_some_and(|lease| lease.address == address);
+            if is_leased {
+                actions.extend(self.ask_dhcp(dhcp6::Event::Duplicate(address), context));
+            } else {
+                self.duplicates.push(address);
+            }
+            actions.push(Action::Warn(format!("{address} is used by somebody else on the LAN")));
+        }
+        // Who sets the interface down and up again takes its addresses.
+        let is_there =
+            |address: &Address| self.present.iter().any(|found| found.address == address.net.addr());
+        if !self.configured.addresses.iter().all(is_there) {
+            self.configured = Configuration::default();
+        }
+        actions
+    }
+
+    /// Addresses of ours whose check has shown that they are somebody else's. The kernel keeps such an address, with a mark, or
+    /// takes it away, by how long it would have lived.
+    fn failed(&self, before: &[Found]) -> Vec<Ipv6Addr> {
+        let presence = |all: &[Found], address: Ipv6Addr| {
+            all.iter().find(|found| found.address == address).map(|found| found.presence)
+        };
+        let has_failed = |address: &Ipv6Addr| match presence(&self.present, *address) {
+            Some(Presence::Duplicate) => true,
+            Some(Presence::Tentative | Presence::Ready) => false,
+            None => self.is_up && presence(before, *address) == Some(Presence::Tentative),
+        };
+        let own = self.configured.addresses.iter().map(|address| address.net.addr());
+        own.filter(|address| has_failed(address) && !self.duplicates.contains(address)).collect()
+    }
+
+    fn advertised(&mut self, from: Ipv6Addr, said: &Advertisement, context: &mut Context<'_>) -> Vec<Action> {
+        if self.is_stopped {
+            return Vec::new();
+        }
+        self.told.learn(from, said, self.now);
+        self.search.router_advertisements = self.search.router_advertisements.saturating_add(1);
+        self.search.managed |= said.managed;
+        // One that is no way out may be a thing that only knows the way to other things.
+        if !said.lifetime.is_zero() {
+            self.solicit = None;
+        }
+        let is_first = self.search.router_advertisements == 1;
+        let mut actions = self.ask_dhcp(dhcp6::Event::Wanted(self.wanted()), context);
+        if is_first && self.wanted() != Want::Address && self.desired().addresses.is_empty() {
+            actions.push(Action::Searching(self.search.clone()));
+        }
+        actions
+    }
+
+    /// What the routers say that a DHCPv6 server has.
+    fn wanted(&self) -> Want {
+        let routers = &self.told.routers;
+        if routers.iter().any(|router| router.managed) {
+            Want::Address
+        } else if routers.iter().any(|router| router.other) {
+            Want::Information
+        } else {
+            Want::Nothing
+        }
+    }
+
+    fn deadline_passed(&mut self, context: &mut Context<'_>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some((at, interval)) = self.solicit
+            && at <= self.now
+        {
+            if self.search.router_solicitations > 0 && self.in_use.addresses.is_empty() {
+                actions.push(Action::Searching(self.search.clone()));
+            }
+            self.search.router_solicitations = self.search.router_solicitations.saturating_add(1);
+            self.solicit =
+                Some((self.now + spread(interval, context.rng), (interval * 2).min(SOLICIT_LONGEST)));
+            actions.push(Action::Solicit);
+        }
+        // The flags of a router that has gone are gone, too.
+        let wanted = self.wanted();
+        actions.extend(self.ask_dhcp(dhcp6::Event::Wanted(wanted), context));
+        actions.extend(self.ask_dhcp(dhcp6::Event::Deadline, context));
+        actions
+    }
+
+    /// Lets the DHCPv6 client do what it does. Its lease is read from it, by `desired`.
+    fn ask_dhcp(&mut self, event: dhcp6::Event<'_>, context: &mut Context<'_>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for action in self.dhcp.step(event, context) {
+            match action {
+                dhcp6::Action::Send(message) => actions.push(Action::Dhcp(message)),
+                dhcp6::Action::Granted(lease) | dhcp6::Action::Extended(lease) => {
+                    self.information = lease.information;
+                }
+                dhcp6::Action::Information(information) => self.information = information,
+                dhcp6::Action::Lost(lease, reason) if reason != LostReason::Conflict => {
+                    actions
+                        .push(Action::Warn(format!("the DHCPv6 server's address {} is lost", lease.address)));
+                }
+                dhcp6::Action::Lost(..) | dhcp6::Action::Released(_) => {}
+                dhcp6::Action::Searching { solicits, advertises, message } => {
+                    let search = Ipv6Search { solicits, advertises, message, ..self.search.clone() };
+                    self.search = search.clone();
+                    actions.push(Action::Searching(search));
+                }
+                dhcp6::Action::Ignore(why) => actions.push(Action::Ignore(why.to_string())),
+            }
+        }
+        actions
+    }
+
+    /// Says what has changed by the step.
+    fn settle(&mut self, actions: &mut Vec<Action>) {
+        let desired = self.desired();
+        if desired != self.configured {
+            self.configured = desired.clone();
+            actions.push(Action::Configure(desired));
+        }
+        let in_use = self.now_in_use();
+        if !in_use.is_like(&self.in_use) {
+            if !in_use.addresses.is_empty() {
+                self.search = Ipv6Search { managed: self.search.managed, ..Ipv6Search::default() };
+            }
+            self.in_use = in_use.clone();
+            actions.push(Action::InUse(in_use));
+        }
+    }
+
+    fn desired(&self) -> Configuration {
+        if self.is_stopped {
+            return Configuration::default();
+        }
+        let leased = self.dhcp.lease().map(|lease| Address {
+            net: lease.address.into(),
+            origin: Origin::Dhcpv6,
+            preferred: lease.preferred.map(|lifetime| lease.obtained + lifetime),
+            valid: lease.valid.map(|lifetime| lease.obtained + lifetime),
+        });
+        let made = self.told.addresses(self.mac).into_iter().map(|(net, known)| Address {
+            net,
+            origin: Origin::Slaac,
+            preferred: known.preferred,
+            valid: known.valid,
+        });
+        let made = made.filter(|address| !self.duplicates.contains(&address.net.addr()));
+        let on_link = self.told.prefixes.iter().filter(|prefix| prefix.on_link).map(|prefix| prefix.net);
+        Configuration {
+            addresses: leased.into_iter().chain(made).collect(),
+            routers: self.told.defaults(self.now),
+            on_link: on_link.collect(),
+            mtu: self.told.mtu,
+        }
+    }
+
+    fn now_in_use(&self) -> InUse {
+        let is_ready = |address: &&Address| {
+            let ready = Found { address: address.net.addr(), presence: Presence::Ready };
+            self.present.contains(&ready)
+        };
+        let mut dns = self.information.dns.clone();
+        dns.extend(
+            self.told
+                .dns
+                .iter()
+                .map(|(server, _)| *server)
+                .filter(|server| !self.information.dns.contains(server)),
+        );
+        let addresses: Vec<Address> = self.configured.addresses.iter().filter(is_ready).copied().collect();
+        if addresses.is_empty() {
+            return InUse::default();
+        }
+        InUse { addresses, routers: self.configured.routers.clone(), dns }
+    }
+}
+
+fn spread(duration: Duration, rng: &mut dyn Rng) -> Duration {
+    duration.mul_f64(rng.random_range(0.9..1.1))
+}

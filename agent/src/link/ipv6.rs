@@ -1,0 +1,266 @@
+//! The IPv6 addresses and routes of the uplink.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use ipnet::Ipv6Net;
+use landfall_api::Namespace;
+use rtnetlink::{
+    MulticastGroup, RouteMessageBuilder, new_multicast_connection,
+    packet_core::NetlinkMessage,
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo},
+        route::{
+            RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteType,
+        },
+    },
+    sys::SocketAddr,
+};
+use tokio::task::JoinHandle;
+
+use super::{Attempt as _, Link, LinkError, Links, absent_is_fine};
+use crate::ipv6::{Found, Presence};
+
+/// Every destination.
+const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
+
+/// The metrics that the kernel itself gives to a prefix and to the first of the routers.
+const ON_LINK: u32 = 256;
+const FIRST_ROUTER: u32 = 1024;
+
+/// What the uplink is to have of IPv6.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ipv6Configuration {
+    /// Addresses: each with the time for which it is to be used, and the one for which it is good; none is for ever.
+    pub addresses: Vec<(Ipv6Net, Option<Duration>, Option<Duration>)>,
+    /// The LAN's routers, the preferred one first.
+    pub routers: Vec<Ipv6Addr>,
+    /// What is reached without them.
+    pub on_link: Vec<Ipv6Net>,
+    /// In octets; none leaves it as the link's.
+    pub mtu: Option<u32>,
+}
+
+/// Hears when IPv6 addresses come, go, or have been checked.
+pub struct Ipv6Changes {
+    messages: Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Unpin>,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Ipv6Changes {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Ipv6Changes {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// If the kernel gives no netlink socket.
+    pub fn watch() -> Result<Self, LinkError> {
+        let (connection, _, messages) =
+            new_multicast_connection(&[MulticastGroup::Ipv6Ifaddr]).map_err(LinkError::Socket)?;
+        Ok(Self { messages: Box::new(messages), connection: tokio::spawn(connection) })
+    }
+
+    /// Waits until something has changed, or may have. Cancel-safe.
+    ///
+    /// # Errors
+    /// If the kernel closes the socket.
+    pub async fn next(&mut self) -> Result<(), LinkError> {
+        self.messages.next().await.map(drop).ok_or(LinkError::Closed)
+    }
+}
+
+/// One route of ours over the uplink: where to, by which router, at which metric, and its MTU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Route {
+    destination: Ipv6Net,
+    router: Option<Ipv6Addr>,
+    metric: u32,
+    mtu: Option<u32>,
+}
+
+impl Links {
+    /// The uplink's IPv6 addresses, and how far each is.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn ipv6_addresses(&self, link: &Link) -> Result<Vec<Found>, LinkError> {
+        Ok(self.ipv6_messages(link).await?.iter().filter_map(found).collect())
+    }
+
+    /// Makes the uplink have `wanted` of IPv6 beside its link-local address, and nothing else; and the default route lead
+    /// nowhere else, in a namespace of the agent's own.
+    ///
+    /// # Errors
+    /// The first thing that the kernel refuses.
+    pub async fn configure_ipv6(&self, link: &Link, wanted: &Ipv6Configuration) -> Result<(), LinkError> {
+        let is_wanted = |message: &AddressMessage| {
+            let address = net(message);
+            wanted.addresses.iter().any(|(net, ..)| Some(*net) == address)
+        };
+        let is_link_local = |message: &AddressMessage| message.header.scope == AddressScope::Link;
+        let present = self.ipv6_messages(link).await?;
+        for old in present.into_iter().filter(|old| !is_wanted(old) && !is_link_local(old)) {
+            self.remove_address(old).await?;
+        }
+        for (net, preferred, valid) in &wanted.addresses {
+            self.add_ipv6_address(link, *net, *preferred, *valid).await?;
+        }
+        let mtu = wanted.mtu.filter(|mtu| *mtu < link.mtu);
+        let on_link =
+            wanted.on_link.iter().map(|net| Route { destination: *net, router: None, metric: ON_LINK, mtu });
+        let routers = wanted.routers.iter().zip(FIRST_ROUTER..).map(|(router, metric)| Route {
+            destination: DEFAULT,
+            router: Some(*router),
+            metric,
+            mtu,
+        });
+        self.set_ipv6_routes(link, &on_link.chain(routers).collect::<Vec<_>>()).await
+    }
+
+    async fn ipv6_messages(&self, link: &Link) -> Result<Vec<AddressMessage>, LinkError> {
+        let mut request = self.handle.address().get();
+        request.message_mut().header.family = AddressFamily::Inet6;
+        let all: Vec<AddressMessage> =
+            request.execute().try_collect().await.attempt(&self.name, || "list the addresses".into())?;
+        Ok(all.into_iter().filter(|message| message.header.index == link.index).collect())
+    }
+
+    async fn add_ipv6_address(
+        &self,
+        link: &Link,
+        net: Ipv6Net,
+        preferred: Option<Duration>,
+        valid: Option<Duration>,
+    ) -> Result<(), LinkError> {
+        let add = self.handle.address().add(link.index, net.addr().into(), net.prefix_len());
+        let mut add = add.replace();
+        let mut lifetimes = CacheInfo::default();
+        lifetimes.ifa_valid = to_seconds(valid).max(1);
+        lifetimes.ifa_preferred = to_seconds(preferred).min(lifetimes.ifa_valid);
+        // Which prefixes are on the link the routers say, not the address.
+        let attributes = &mut add.message_mut().attributes;
+        attributes.push(AddressAttribute::CacheInfo(lifetimes));
+        attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
+        add.execute().await.attempt(&self.name, || format!("set the address {net}"))
+    }
+
+    /// Makes `wanted` the uplink's only routes of ours; touches none that is as it should be.
+    async fn set_ipv6_routes(&self, link: &Link, wanted: &[Route]) -> Result<(), LinkError> {
+        let mut request = RouteMessageBuilder::<Ipv6Addr>::new().build();
+        request.header.table = RouteHeader::RT_TABLE_UNSPEC;
+        let all: Vec<RouteMessage> = self
+            .handle
+            .route()
+            .get(request)
+            .execute()
+            .try_collect()
+            .await
+            .attempt(&self.name, || "list the routes".into())?;
+        let is_unwanted = |message: &RouteMessage| {
+            let (ours, foreign) = (is_ours(message, link), is_foreign_default(message, link));
+            (ours && !wanted.contains(&to_route(message))) || (foreign && self.namespace == Namespace::Own)
+        };
+        let (unwanted, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(is_unwanted);
+        for route in unwanted {
+            let destination = to_route(&route).destination;
+            let gone = self.handle.route().del(route).execute().await;
+            gone.or_else(absent_is_fine)
+                .attempt(&self.name, || format!("remove a route to {destination}"))?;
+        }
+        let present: Vec<Route> =
+            kept.iter().filter(|message| is_ours(message, link)).map(to_route).collect();
+        for route in wanted.iter().filter(|route| !present.contains(route)) {
+            let added = self.handle.route().add(to_message(link, route)).replace().execute().await;
+            added.attempt(&self.name, || format!("set the route to {}", route.destination))?;
+        }
+        Ok(())
+    }
+}
+
+/// In whole seconds, rounded down, so that the kernel is never later than who gave it.
+fn to_seconds(lifetime: Option<Duration>) -> u32 {
+    lifetime.map_or(u32::MAX, |lifetime| u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX - 1))
+}
+
+fn address(message: &AddressMessage) -> Option<Ipv6Addr> {
+    message.attributes.iter().find_map(|attribute| {
+        if let AddressAttribute::Address(IpAddr::V6(address)) = attribute { Some(*address) } else { None }
+    })
+}
+
+fn net(message: &AddressMessage) -> Option<Ipv6Net> {
+    Ipv6Net::new(address(message)?, message.header.prefix_len).ok()
+}
+
+fn found(message: &AddressMessage) -> Option<Found> {
+    let flags = message.attributes.iter().find_map(|attribute| {
+        if let AddressAttribute::Flags(flags) = attribute { Some(*flags) } else { None }
+    })?;
+    let presence = if flags.contains(AddressFlags::Dadfailed) {
+        Presence::Duplicate
+    } else if flags.contains(AddressFlags::Tentative) {
+        Presence::Tentative
+    } else {
+        Presence::Ready
+    };
+    Some(Found { address: address(message)?, presence })
+}
+
+fn leads_over(route: &RouteMessage, link: &Link) -> bool {
+    route.attributes.contains(&RouteAttribute::Oif(link.index))
+}
+
+fn is_ours(route: &RouteMessage, link: &Link) -> bool {
+    route.header.protocol == RouteProtocol::Ra && leads_over(route, link)
+}
+
+/// Whether it is a default route over another interface, such as Docker's.
+fn is_foreign_default(route: &RouteMessage, link: &Link) -> bool {
+    let header = &route.header;
+    header.table == RouteHeader::RT_TABLE_MAIN
+        && header.kind == RouteType::Unicast
+        && header.destination_prefix_length == 0
+        && !leads_over(route, link)
+}
+
+fn to_route(message: &RouteMessage) -> Route {
+    let length = message.header.destination_prefix_length;
+    let mut route = Route { destination: DEFAULT, router: None, metric: 0, mtu: None };
+    for attribute in &message.attributes {
+        if let RouteAttribute::Destination(RouteAddress::Inet6(address)) = attribute {
+            route.destination =
+                Ipv6Net::new(*address, length).expect("the kernel's prefixes have 0 to 128 bits");
+        } else if let RouteAttribute::Gateway(RouteAddress::Inet6(address)) = attribute {
+            route.router = Some(*address);
+        } else if let RouteAttribute::Priority(metric) = attribute {
+            route.metric = *metric;
+        } else if let RouteAttribute::Metrics(metrics) = attribute {
+            route.mtu = metrics
+                .iter()
+                .find_map(|metric| if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None });
+        }
+    }
+    route
+}
+
+fn to_message(link: &Link, route: &Route) -> RouteMessage {
+    let builder = RouteMessageBuilder::<Ipv6Addr>::new()
+        .destination_prefix(route.destination.addr(), route.destination.prefix_len())
+        .output_interface(link.index)
+        .priority(route.metric)
+        .protocol(RouteProtocol::Ra);
+    let mut message = match route.router {
+        Some(router) => builder.gateway(router).build(),
+        None => builder.build(),
+    };
+    message.attributes.extend(route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
+    message
+}
