@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use landfall_api::{Event, Lease, Report};
+use landfall_api::{Event, Ipv6, Lease, Report};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -26,6 +26,9 @@ use crate::{
 pub const INSIDE: &str = "172.30.0.0/24";
 /// The target.
 pub const TARGET: &str = "172.30.0.2";
+
+/// The same in IPv6.
+pub const TARGET6: &str = "fd00:30::2";
 
 /// The two that it has in a container, as `setpriv` has them.
 const CAPABILITIES: &str = "-all,+net_admin,+net_raw";
@@ -94,6 +97,10 @@ impl Agent {
     fn start(namespace: Netns, capabilities: &str, state: Option<&Path>) -> Self {
         namespace.sysctl("net.ipv4.ip_forward=1");
         namespace.sysctl("net.ipv4.ip_unprivileged_port_start=0");
+        // As `landfall up` has it: all that routers say is the agent's business.
+        for setting in ["default.accept_ra=0", "default.router_solicitation_delay=0", "all.forwarding=1"] {
+            namespace.sysctl(&format!("net.ipv6.conf.{setting}"));
+        }
         let process = Process::start(&namespace, capabilities, state);
         Self { namespace, process }
     }
@@ -187,6 +194,15 @@ impl Agent {
         })
     }
 
+    /// Waits until it has as many IPv6 addresses.
+    pub fn ipv6(&self, addresses: usize) -> Ipv6 {
+        self.expect("IPv6 addresses", |event| match event {
+            Event::Ipv6(ipv6) => Some(ipv6).filter(|ipv6| ipv6.addresses.len() == addresses),
+            Event::Fatal { message } => panic!("the agent gave up: {message}"),
+            _ => None,
+        })
+    }
+
     /// Waits for the report that new forwards are in force.
     pub fn forwarding(&self) {
         self.expect("forwarding", |event| matches!(event, Event::Forwarding { .. }).then_some(()));
@@ -243,6 +259,8 @@ impl Agent {
         target.ip("link set eth0 up");
         // What Docker would give it; the agent's masquerading makes it needless for forwarded traffic.
         target.ip("route add default via 172.30.0.1");
+        self.namespace.ip("addr add fd00:30::1/64 dev eth0 nodad");
+        target.ip(&format!("addr add {TARGET6}/64 dev eth0 nodad"));
         target
     }
 }
@@ -269,6 +287,16 @@ pub fn spec(forward: &str) -> String {
 /// One forward of a spec.
 pub fn forward(protocol: &str, port: &str, to: &str) -> String {
     format!("  - {{protocol: {protocol}, port: {port}, to: \"{to}\"}}\n")
+}
+
+/// A spec for `lan0` in these address families, with these forwards, ended.
+pub fn spec_for(family: &str, forward: &str) -> String {
+    spec(forward).replacen("interface:", &format!("family: {family}\ninterface:"), 1)
+}
+
+/// One forward of a spec that leads somewhere over IPv6, too.
+pub fn forward6(protocol: &str, port: &str, to: &str, to6: &str) -> String {
+    format!("  - {{protocol: {protocol}, port: {port}, to: \"{to}\", to6: \"{to6}\"}}\n")
 }
 
 /// The address of a lease.

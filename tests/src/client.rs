@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, SocketAddrV4, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket},
     time::Duration,
 };
 
@@ -88,7 +88,8 @@ pub fn echo(from: &Netns, to: impl Into<SocketAddr>, text: &str) -> io::Result<S
 /// If no answer comes.
 pub fn echo_from(from: &Netns, port: u16, to: impl Into<SocketAddr>, text: &str) -> io::Result<String> {
     let to = to.into();
-    let socket = from.within(|| UdpSocket::bind(("0.0.0.0", port)))?;
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = from.within(|| UdpSocket::bind((any, port)))?;
     socket.set_read_timeout(Some(ANSWER * slowness()))?;
     socket.send_to(text.as_bytes(), to)?;
     let mut answer = [0; 1500];

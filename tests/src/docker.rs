@@ -64,9 +64,12 @@ impl Target {
         if !output(&["docker", "inspect", &self.name]).status.success() {
             return Vec::new();
         }
-        let shown =
-            self.inside(&["sh", "-c", "ip -o link; ip -4 -o addr; ip -4 route show table all; ip rule"]);
-        let ours = ["169.254.", " lf", " ll", "proto 108"];
+        let shown = self.inside(&[
+            "sh",
+            "-c",
+            "ip -o link; for v in 4 6; do ip -$v -o addr; ip -$v route show table all; ip -$v rule; done",
+        ]);
+        let ours = ["169.254.", "fd6c:", " lf", " ll", "proto 108"];
         let is_ours = |line: &&str| ours.iter().any(|mark| line.contains(mark));
         shown.lines().filter(is_ours).map(str::to_owned).collect()
     }

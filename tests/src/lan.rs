@@ -20,6 +20,13 @@ pub const CLIENT: &str = "10.99.0.10";
 /// A machine beyond the router.
 pub const ROUTED_CLIENT: &str = "10.98.0.2";
 
+/// The same in IPv6, where a LAN has it: `2001:db8:99::/64`.
+pub const ROUTER6: &str = "2001:db8:99::1";
+/// A machine on the LAN.
+pub const CLIENT6: &str = "2001:db8:99::10";
+/// A machine beyond the router.
+pub const ROUTED_CLIENT6: &str = "2001:db8:98::2";
+
 /// A LAN, in a network namespace.
 pub struct Lan {
     /// The router, with the bridge `br0`; DHCP servers run in here.
@@ -38,6 +45,31 @@ impl Lan {
     /// A LAN with dnsmasq and these options.
     pub fn with_dnsmasq(options: &[&str]) -> Self {
         let mut lan = Self::without_server();
+        lan.serve_dnsmasq(options);
+        lan
+    }
+
+    /// A LAN with IPv6 and dnsmasq with these options, which routes for both.
+    pub fn with_ipv6(options: &[&str]) -> Self {
+        let mut lan = Self::without_server();
+        lan.add_ipv6();
+        lan.serve_dnsmasq(options);
+        lan
+    }
+
+    /// Gives the router its IPv6 address, and lets it route.
+    pub fn add_ipv6(&self) {
+        self.router.sysctl("net.ipv6.conf.all.forwarding=1");
+        self.router.ip(&format!("addr add {ROUTER6}/64 dev br0 nodad"));
+        // A router speaks from its link-local address.
+        wait_until("the router's addresses are checked", || {
+            let shown = self.router.ip("-6 addr show dev br0");
+            shown.contains("fe80:") && !shown.contains("tentative")
+        });
+    }
+
+    fn serve_dnsmasq(&mut self, options: &[&str]) {
+        let lan = self;
         let leases = format!("--dhcp-leasefile={}", lan.file("leases").display());
         let log = format!("--log-facility={}", lan.file("log").display());
         let fixed = [
@@ -56,9 +88,9 @@ impl Lan {
         lan.serve("dnsmasq", &[&fixed[..], options].concat());
         let log = lan.file("log");
         wait_until("dnsmasq starts", || {
-            fs::read_to_string(&log).is_ok_and(|log| log.contains("DHCP, IP range"))
+            let says = ["DHCP, IP range", "router advertisement on"];
+            fs::read_to_string(&log).is_ok_and(|log| says.iter().any(|text| log.contains(text)))
         });
-        lan
     }
 
     /// A LAN where nobody answers.
@@ -159,6 +191,25 @@ impl Lan {
         client.ip(&format!("addr add {CLIENT}/24 dev eth0"));
         client.ip("link set eth0 up");
         client.ip(&format!("route add default via {ROUTER}"));
+        client
+    }
+
+    /// A machine on a LAN with IPv6.
+    pub fn client6(&self) -> Netns {
+        let client = self.client();
+        client.sysctl("net.ipv6.conf.eth0.accept_ra=0");
+        client.ip(&format!("addr add {CLIENT6}/64 dev eth0 nodad"));
+        client.ip(&format!("route add default via {ROUTER6}"));
+        client
+    }
+
+    /// A machine beyond the router of a LAN with IPv6.
+    pub fn routed_client6(&self) -> Netns {
+        let client = self.routed_client();
+        self.router.ip("addr add 2001:db8:98::1/64 dev wan0 nodad");
+        client.sysctl("net.ipv6.conf.eth0.accept_ra=0");
+        client.ip(&format!("addr add {ROUTED_CLIENT6}/64 dev eth0 nodad"));
+        client.ip("route add default via 2001:db8:98::1");
         client
     }
 

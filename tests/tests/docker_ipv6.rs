@@ -1,0 +1,155 @@
+//! `landfall up --family`: addresses of IPv6, whom the target sees there, and what is left in it.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{IpAddr, SocketAddr},
+};
+
+use landfall_tests::{
+    client::{connect, echo, fetch},
+    docker::{Network, Target, WEB, inspect},
+    lan::{CLIENT6, Lan, ROUTED_CLIENT6},
+    landfall::landfall,
+    netns::Netns,
+    run::{run, slowness},
+};
+
+/// Both families: a router that announces a prefix, and a server for IPv4.
+const DUAL: [&str; 4] = [
+    "--enable-ra",
+    "--dhcp-range=2001:db8:99::,ra-only,64,10m",
+    "--dhcp-range=10.99.0.100,10.99.0.200,2m",
+    "--no-ping",
+];
+const ONLY_V6: [&str; 2] = ["--enable-ra", "--dhcp-range=2001:db8:99::1000,2001:db8:99::1fff,64,10m"];
+
+/// The arguments of a target that serves in every way.
+const SERVICES: [&str; 5] = [WEB, "--udp", "53", "--udp-connected", "54"];
+const FORWARDS: [&str; 8] = ["-p", "80", "-p", "8080:80", "-p", "53/udp", "-p", "54/udp"];
+
+/// Runs `up`, and gives the addresses.
+fn up(target: &Target, interface: &str, options: &[&str]) -> Vec<IpAddr> {
+    let said = landfall(&[&["up", "-q", &target.name, interface], options].concat()).done();
+    said.lines().map(|line| line.parse().expect("an address")).collect()
+}
+
+/// Whom the target takes a client for.
+fn seen(client: &Netns, to: SocketAddr) -> String {
+    seen_in(&fetch(client, to).expect("an answer"))
+}
+
+fn seen_in(page: &str) -> String {
+    let (_, seen) = page.split_once("you are ").expect("a greeting");
+    seen.split(' ').next().expect("an address").to_owned()
+}
+
+fn ipv6(addresses: &[IpAddr]) -> IpAddr {
+    *addresses.iter().find(|address| address.is_ipv6()).expect("an IPv6 address")
+}
+
+#[test]
+fn a_target_whose_network_has_no_ipv6_sees_its_clients_of_ipv6() {
+    let mut lan = Lan::with_ipv6(&DUAL);
+    let interface = lan.host_port();
+    let clients = [(lan.client6(), CLIENT6), (lan.routed_client6(), ROUTED_CLIENT6)];
+    let targets = [
+        ("on the default network", Target::run(&SERVICES)),
+        ("on none", Target::run(&[&["--network", "none"], &SERVICES[..]].concat())),
+    ];
+    for (what, target) in targets {
+        let addresses = up(&target, &interface, &[&FORWARDS[..], &["--family", "both"]].concat());
+        assert_eq!(addresses.len(), 2, "{addresses:?}");
+        let address = ipv6(&addresses);
+        for (client, its_address) in &clients {
+            assert_eq!(seen(client, (address, 80).into()), *its_address, "{what}");
+            assert_eq!(seen(client, (address, 8080).into()), *its_address, "{what}");
+            for port in [53, 54] {
+                let said = echo(client, (address, port), "who am i").expect("an answer");
+                assert_eq!(seen_in(&said), *its_address, "{what}, by UDP {port}");
+            }
+            fetch(client, (addresses[0], 80)).expect("the page, over IPv4");
+        }
+        // And the same again changes nothing
+        let id = || inspect(&target.network_container(), "{{.Id}}");
+        let before = id();
+        assert_eq!(up(&target, &interface, &[&FORWARDS[..], &["--family", "both"]].concat()), addresses);
+        assert_eq!(id(), before);
+        let listed = landfall(&["ls", "--format", "json"]).json();
+        let its =
+            listed.as_array().expect("a list").iter().find(|view| view["target"] == target.name.as_str());
+        assert_eq!(its.expect("it is listed")["ipv6"][0], address.to_string());
+        landfall(&["down", &target.name]).done();
+        assert_eq!(target.traces(), [""; 0], "{what}");
+    }
+}
+
+#[test]
+fn on_a_lan_without_ipv4_an_address_of_ipv6_is_enough() {
+    let mut lan = Lan::with_ipv6(&ONLY_V6);
+    let (target, interface, client) = (Target::web(), lan.host_port(), lan.client6());
+    for family in ["6", "any"] {
+        let addresses = up(&target, &interface, &["--family", family]);
+        let [address] = addresses[..] else { panic!("{addresses:?}") };
+        assert_eq!(seen(&client, (address, 80).into()), CLIENT6, "{family}");
+        assert!(landfall(&["ls"]).done().contains(&format!("{address}  leased")));
+    }
+    // And the lease is given back
+    landfall(&["down", &target.name]).done();
+    lan.expect_log("DHCPRELEASE");
+    assert_eq!(target.traces(), [""; 0]);
+}
+
+#[test]
+fn over_a_bridge_with_ipv6_the_target_is_reached_there() {
+    let mut lan = Lan::with_ipv6(&DUAL);
+    let (interface, client) = (lan.host_port(), lan.client6());
+    // Docker gives no subnet of IPv6 by itself
+    let name = format!("lft-six-{}", std::process::id());
+    run(&["docker", "network", "create", "--ipv6", "--subnet", "fd00:5ca1:ab1e::/64", &name]);
+    let network = Network { name };
+    let target = Target::run(&["--network", &network.name, WEB]);
+    target.wait_until_it_serves();
+    let address = ipv6(&up(&target, &interface, &["--family", "both", "--path", "bridge"]));
+    let format = format!("{{{{(index .NetworkSettings.Networks \"{}\").GlobalIPv6Address}}}}", network.name);
+    assert_eq!(seen(&client, (address, 80).into()), inspect(&target.network_container(), &format));
+    assert_eq!(target.traces(), [""; 0]);
+    // And from there to a wire
+    assert_eq!(ipv6(&up(&target, &interface, &["--family", "both"])), address);
+    assert_eq!(seen(&client, (address, 80).into()), CLIENT6);
+    // And to IPv4 only
+    assert_eq!(up(&target, &interface, &[]).len(), 1);
+    assert!(!target.traces().iter().any(|line| line.contains("fd6c:")), "{:?}", target.traces());
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_remedy() {
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::web(), lan.host_port());
+    let up = |options: &[&str]| landfall(&[&["up", &target.name, &interface], options].concat());
+    let direct = up(&["--family", "any", "--path", "direct"]).failed(1);
+    assert!(direct.contains("IPv4 only") && direct.contains("--path wire"), "{direct}");
+    let bridge = up(&["--family", "6", "--path", "bridge"]).failed(1);
+    assert!(bridge.contains("it has no IPv6 address") && bridge.contains("--path wire"), "{bridge}");
+    let host = up(&["--family", "6", "--host-access"]).failed(1);
+    assert!(host.contains("--host-access is for IPv4 only") && host.contains("--family both"), "{host}");
+    let wait = format!("{}s", 8 * slowness());
+    let alone = up(&["--family", "6", "--wait", &wait]).failed(3);
+    assert!(alone.contains("no IPv6 address") && alone.contains("no router answers"), "{alone}");
+    assert!(!target.is_exposed());
+    assert_eq!(target.traces(), [""; 0]);
+    // While one family is there, that is enough for `any`
+    let said = up(&["--family", "any"]).done();
+    assert_eq!(said.matches("ip=").count(), 1, "{said}");
+}
+
+#[test]
+fn a_large_answer_finds_its_way_through_a_narrow_network() {
+    let mut lan = Lan::with_ipv6(&DUAL);
+    let (target, interface, far) = (Target::web(), lan.host_port(), lan.routed_client6());
+    let address = ipv6(&up(&target, &interface, &["--family", "both"]));
+    // The router drops what is too large and says so; nobody else knows
+    lan.router.ip("link set wan0 mtu 1300");
+    let mut stream = connect(&far, (address, 80)).expect("an answer");
+    stream.write_all(b"GET /300000 HTTP/1.1\r\n\r\n").expect("it reads");
+    stream.read_exact(&mut vec![0; 300_000]).expect("all of it");
+}
