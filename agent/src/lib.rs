@@ -12,6 +12,7 @@ pub mod ipv6;
 pub mod link;
 pub mod nat;
 pub mod polled;
+pub mod replicas;
 pub mod reporter;
 pub mod rules;
 pub mod run;

@@ -1,6 +1,6 @@
 //! Brings the rules about that the spec asks for, one transaction after another; the last spec wins.
 
-use std::{future, pin::Pin};
+use std::{collections::BTreeSet, future, net::Ipv4Addr, pin::Pin};
 
 use landfall_api::{Family, Forward, InterfaceName, Namespace, Spec};
 use tracing::warn;
@@ -16,6 +16,10 @@ pub struct Rules {
     namespace: Namespace,
     family: Family,
     state: State,
+    /// What is in force, or is to be first.
+    forward: Vec<Forward>,
+    /// The places that nothing is to be led to.
+    out: BTreeSet<Ipv4Addr>,
     wanted: Option<Vec<Forward>>,
     transaction: Option<Pin<Box<dyn Future<Output = Applied>>>>,
 }
@@ -29,14 +33,28 @@ enum State {
 impl Rules {
     /// The rules that `spec` asks for; none of them are in force yet.
     pub fn new(spec: &Spec) -> Self {
-        let wanted = Some(spec.forward().to_vec());
+        let forward = spec.forward().to_vec();
+        let (wanted, out) = (Some(forward.clone()), BTreeSet::new());
         let (uplink, namespace, family) = (spec.interface.clone(), spec.namespace, spec.family);
-        Self { uplink, namespace, family, state: State::Absent, wanted, transaction: None }
+        Self { uplink, namespace, family, state: State::Absent, forward, out, wanted, transaction: None }
     }
 
     /// Asks for these forwards, instead of any others that were asked for.
     pub fn want(&mut self, forward: Vec<Forward>) {
         self.wanted = Some(forward);
+    }
+
+    /// Leads nothing to these places from now on, where there are others.
+    pub fn leave_out(&mut self, out: &BTreeSet<Ipv4Addr>) {
+        if self.out != *out {
+            self.out.clone_from(out);
+            self.wanted.get_or_insert_with(|| self.forward.clone());
+        }
+    }
+
+    /// The forwards in force, or the first ones that are to be.
+    pub fn forward(&self) -> &[Forward] {
+        &self.forward
     }
 
     /// Whether there are rules in the kernel.
@@ -52,8 +70,9 @@ impl Rules {
         if self.transaction.is_none()
             && let Some(forward) = self.wanted.take()
         {
+            let reduced: Vec<Forward> = forward.iter().map(|forward| forward.without(&self.out)).collect();
             let ruleset = match self.namespace {
-                Namespace::Own => nat::ruleset(&self.uplink, self.family, &forward),
+                Namespace::Own => nat::ruleset(&self.uplink, self.family, &reduced),
                 Namespace::Shared => nat::shared(&self.uplink, &forward),
             };
             self.transaction = Some(Box::pin(async { nat::apply(ruleset).await.map(|()| forward) }));
@@ -63,8 +82,9 @@ impl Rules {
         };
         let applied = transaction.await;
         self.transaction = None;
-        if applied.is_ok() {
+        if let Ok(forward) = &applied {
             self.state = State::InForce;
+            self.forward.clone_from(forward);
         }
         applied
     }

@@ -14,7 +14,9 @@ use tracing::{info, warn};
 use crate::{
     clock::Instant,
     input::{Input, InputError},
+    link::LinkError,
     nat::NftError,
+    replicas::Replicas,
     reporter::Reporter,
     rules::{Applied, Rules},
     uplink::{Uplink, UplinkError},
@@ -42,6 +44,9 @@ pub enum Error {
     /// The uplink could not be used.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
+    /// The kernel does not tell what leads to the targets.
+    #[error(transparent)]
+    Inside(#[from] LinkError),
     /// The kernel tells nothing of IPv6.
     #[error(transparent)]
     Ipv6(#[from] Ipv6Error),
@@ -54,7 +59,7 @@ impl Error {
             Self::Runtime(_) | Self::Signals(_) => 1,
             Self::NoSpec | Self::Spec(_) => 2,
             Self::Uplink(UplinkError::NoServer(_)) => 4,
-            Self::Rules(_) | Self::Uplink(_) | Self::Ipv6(_) => 3,
+            Self::Rules(_) | Self::Inside(_) | Self::Uplink(_) | Self::Ipv6(_) => 3,
         })
     }
 }
@@ -72,6 +77,7 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
         spec = input.next() => spec.ok_or(Error::NoSpec)?.map_err(Error::Spec)?,
     };
     let mut rules = Rules::new(&spec);
+    let mut replicas = Replicas::watch(&spec)?;
     let mut uplink = Uplink::watch(&spec, started, reporter).await?;
     let mut uplink6 =
         if spec.family.has_v6() { Some(Uplink6::watch(&spec, started, reporter).await?) } else { None };
@@ -88,6 +94,13 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
                     uplink.open().await?;
                 }
                 report(applied, &rules, reporter)?;
+            }
+            subnets = replicas.next() => {
+                for message in replicas.learn(&subnets?, rules.forward()) {
+                    warn!("{message}");
+                    reporter.report(Event::Warning { message });
+                }
+                rules.leave_out(replicas.out());
             }
             happening = uplink.next() => uplink.handle(happening?).await?,
             happening = next(&mut uplink6) => {

@@ -83,9 +83,12 @@ pub struct UpArgs {
         short,
         long = "publish",
         value_name = "PORT",
-        help = "A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp][,from=NETWORK][,limit=RATE]; repeatable [default: what the container exposes]"
+        help = "A port or range to forward: PUBLIC[:PRIVATE][/tcp|udp|sctp][,to=CONTAINER][,from=NETWORK][,limit=RATE]; repeatable [default: what the container exposes]"
     )]
     publish: Vec<String>,
+    /// Another container that serves the same on the same ports: connections are spread over all of them; repeatable
+    #[arg(long, value_name = "CONTAINER")]
+    pub replica: Vec<String>,
     /// Who may connect, where a port does not say: an address or a network; repeatable
     #[arg(long, value_name = "NETWORK")]
     from: Vec<Source>,

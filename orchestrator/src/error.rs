@@ -152,6 +152,12 @@ pub enum Error {
     /// What was typed about DHCP cannot be meant.
     #[error(transparent)]
     Dhcp(#[from] DhcpError),
+    /// Only a wire leads to several containers.
+    #[error("several containers behind one address need wires: --replica and to= go with --path wire")]
+    WireOnly,
+    /// It is named as another one than itself.
+    #[error("{0} is the container that is exposed; --replica names others that serve the same")]
+    OwnReplica(String),
     /// What stands beside the host's or the target's own rules and routes.
     #[error("{0} is for IPv4 only, so far\n  {1}")]
     Ipv4Only(&'static str, &'static str),
@@ -192,7 +198,11 @@ impl Error {
     /// The documented exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Port { .. } | Self::Overlap { .. } | Self::BadName(_) | Self::Dhcp(_) => 2,
+            Self::Port { .. }
+            | Self::OwnReplica(_)
+            | Self::Overlap { .. }
+            | Self::BadName(_)
+            | Self::Dhcp(_) => 2,
             Self::NoAddress { .. } | Self::OutOfTime { .. } => 3,
             Self::NoTarget { .. } | Self::TargetStopped { .. } => 4,
             Self::DockerSilent(_) => 5,
@@ -212,6 +222,7 @@ impl Error {
             | Self::Busy { .. }
             | Self::TargetNetwork { .. }
             | Self::Ipv4Only(..)
+            | Self::WireOnly
             | Self::NoPorts(_)
             | Self::TargetIsOurs(_)
             | Self::Stranger(_)

@@ -16,6 +16,8 @@ pub struct Identity {
     pub dhcp: Dhcp,
     /// Of which families it is to have addresses.
     pub family: Family,
+    /// The other containers that it leads to, by name, in order.
+    pub others: Vec<String>,
     /// How it reaches the target.
     pub path: Path,
     /// The id of the agent's image.

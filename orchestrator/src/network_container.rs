@@ -21,6 +21,7 @@ const MAC: &str = "landfall.mac";
 const DHCP: &str = "landfall.dhcp";
 const FAMILY: &str = "landfall.family";
 const PATH: &str = "landfall.path";
+const OTHERS: &str = "landfall.others";
 const NETWORK: &str = "landfall.network";
 const SPEC: &str = "landfall.spec";
 const VERSION: &str = "landfall.version";
@@ -34,6 +35,7 @@ pub fn labels(target: &str, identity: &Identity, spec: &Spec) -> HashMap<String,
         (MAC, identity.mac.to_string()),
         (DHCP, dhcp),
         (FAMILY, identity.family.to_string()),
+        (OTHERS, identity.others.join(",")),
         (PATH, identity.path.as_str().to_owned()),
         (NETWORK, identity.path.network().to_owned()),
         (SPEC, spec.to_yaml()),
@@ -57,6 +59,12 @@ pub fn path(container: &Container) -> &str {
     container.labels.get(PATH).map_or("bridge", String::as_str)
 }
 
+/// The names of the other containers that it leads to.
+pub fn others(container: &Container) -> Vec<String> {
+    let others = container.labels.get(OTHERS).map_or("", String::as_str);
+    others.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 /// Who it is, if its labels are whole.
 fn identity(container: &Container) -> Option<Identity> {
     let label = |key: &str| container.labels.get(key);
@@ -65,6 +73,7 @@ fn identity(container: &Container) -> Option<Identity> {
         mac: label(MAC)?.parse().ok()?,
         dhcp: serde_json::from_str(label(DHCP)?).ok()?,
         family: label(FAMILY).map_or(Some(Family::V4), |family| Family::named(family))?,
+        others: others(container),
         path: Path::named(path(container), label(NETWORK)?)?,
         image: container.image.clone(),
     })

@@ -64,6 +64,7 @@ mod tests {
             mac: MacAddr([2, 0, 0, 0, 0, 1]),
             dhcp: Dhcp::default(),
             family: Family::V4,
+            others: Vec::new(),
             path: Path::Wire,
             image: "sha256:1".into(),
         }
@@ -126,6 +127,7 @@ mod tests {
             Identity { path: Path::Bridge("bridge".into()), ..identity() },
             Identity { image: "sha256:2".into(), ..identity() },
             Identity { family: Family::Both, ..identity() },
+            Identity { others: vec!["mail".into()], ..identity() },
         ];
         for other in others {
             assert_eq!(plan(&existing, &other, Families::Any, &forward), Plan::Replace, "{other:?}");

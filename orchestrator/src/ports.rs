@@ -19,7 +19,22 @@ pub struct Publish {
     protocol: Protocol,
     public: PortRange,
     private: Option<PortRange>,
+    /// Another container than the one that is exposed.
+    to: Option<String>,
     access: Access,
+}
+
+/// A container that forwards lead to, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The container's name.
+    pub name: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its address for what comes over IPv6.
+    pub address6: Option<Ipv6Addr>,
+    /// Whether it serves the same as the one that is exposed.
+    pub is_replica: bool,
 }
 
 /// Who may begin connections, and how often.
@@ -51,16 +66,19 @@ pub enum PortError {
     Rate(#[from] RateError),
     /// After a comma.
     #[error(
-        "'{0}' says nothing about a port: from=NETWORK or limit=RATE, as in 22,from=10.0.0.0/8,limit=10/minute"
+        "'{0}' says nothing about a port: to=CONTAINER, from=NETWORK or limit=RATE, as in 22,from=10.0.0.0/8,limit=10/minute"
     )]
     Option(String),
+    /// A port leads to one container, or to it and its replicas.
+    #[error("it leads to two containers; say one, or name the other one with --replica")]
+    TwoTargets,
     /// There can be one limit only.
     #[error("it has two limits; say one")]
     TwoLimits,
 }
 
 impl Publish {
-    /// Reads `PUBLIC[:PRIVATE][/PROTOCOL][,from=NETWORK...][,limit=RATE]`.
+    /// Reads `PUBLIC[:PRIVATE][/PROTOCOL][,to=CONTAINER][,from=NETWORK...][,limit=RATE]`.
     ///
     /// # Errors
     /// What is wrong with it, with the argument.
@@ -74,6 +92,17 @@ impl Publish {
         let from = if from.is_empty() { &others.from } else { from };
         let forward = Forward::new(self.protocol, self.public, Destination { address, port: self.private })?;
         Ok(forward.with_access(from.clone(), limit.or(others.limit)))
+    }
+
+    /// The container that was named, if it is not the one that is exposed.
+    pub fn target(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
+    /// The same to the container of that name.
+    #[must_use]
+    pub fn with_target(self, to: String) -> Self {
+        Self { to: Some(to), ..self }
     }
 
     fn overlaps(&self, other: &Self) -> bool {
@@ -115,7 +144,14 @@ fn read(argument: &str) -> Result<Publish, PortError> {
         Some((public, private)) => (public, Some(private.parse()?)),
         None => (ports, None),
     };
-    let publish = Publish { protocol, public: public.parse()?, private, access: access(words)? };
+    let (targets, words): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with("to="));
+    let to = match targets[..] {
+        [] => None,
+        [target] => Some(target["to=".len()..].to_owned()),
+        _ => return Err(PortError::TwoTargets),
+    };
+    let access = access(words.into_iter())?;
+    let publish = Publish { protocol, public: public.parse()?, private, to, access };
     publish.to(Ipv4Addr::UNSPECIFIED, &Access::default())?;
     Ok(publish)
 }
@@ -134,16 +170,16 @@ fn access<'a>(words: impl Iterator<Item = &'a str>) -> Result<Access, PortError>
     Ok(access)
 }
 
-/// The forwards to `target` at its address, and that for what comes over IPv6 if there is one: those typed, or else one for each of the ports that its image exposes. Where a port
-/// does not say who may begin connections, `access` does.
+/// The forwards to the first of `places`, which is the one that is exposed, and to the others that are named, or replicas of it:
+/// those typed, or else one for each of the ports that its image exposes. Where a port does not say who may begin connections,
+/// `access` does.
 ///
 /// # Errors
 /// If there is nothing to forward.
 pub fn forwards(
-    target: &str,
+    places: &[Place],
     typed: &[Publish],
     exposed: &[String],
-    (address, address6): (Ipv4Addr, Option<Ipv6Addr>),
     access: &Access,
 ) -> Result<Vec<Forward>, Error> {
     let mut publish = typed.to_vec();
@@ -155,10 +191,20 @@ pub fn forwards(
         publish.sort_by_key(|publish| (publish.protocol, publish.public));
     }
     if publish.is_empty() {
-        return Err(Error::NoPorts(target.to_owned()));
+        return Err(Error::NoPorts(places[0].name.clone()));
     }
     let to = |publish: Publish| {
-        publish.to(address, access).expect("its ends fit since it was read").with_to6(address6)
+        let named = |place: &&Place| publish.to.as_deref().is_none_or(|to| to == place.name);
+        let place = places.iter().find(named).expect("every container that is named was looked for");
+        let forward = publish.to(place.address, access).expect("its ends fit since it was read");
+        let replicas: Vec<&Place> = places[1..]
+            .iter()
+            .filter(|other| other.is_replica && place.address == places[0].address)
+            .collect();
+        let v4 = replicas.iter().map(|replica| replica.address).collect();
+        let v6 = replicas.iter().filter_map(|replica| replica.address6).collect();
+        let forward = forward.with_to6(place.address6).with_replicas(v4, v6);
+        forward.expect("all places are reached over the same families")
     };
     Ok(publish.into_iter().map(to).collect())
 }
@@ -167,13 +213,16 @@ pub fn forwards(
 mod tests {
     use super::*;
 
+    fn place(name: &str, number: u8, is_replica: bool) -> Place {
+        Place { name: name.into(), address: [172, 17, 0, number].into(), address6: None, is_replica }
+    }
+
     fn decided(typed: &[&str], exposed: &[&str]) -> Result<Vec<String>, String> {
         let arguments: Vec<String> = typed.iter().map(ToString::to_string).collect();
         let typed = super::typed(&arguments);
         let exposed: Vec<String> = exposed.iter().map(ToString::to_string).collect();
-        let forwards = typed.and_then(|typed| {
-            forwards("web", &typed, &exposed, (Ipv4Addr::new(172, 17, 0, 2), None), &Access::default())
-        });
+        let forwards =
+            typed.and_then(|typed| forwards(&[place("web", 2, false)], &typed, &exposed, &Access::default()));
         forwards.map(|all| all.iter().map(ToString::to_string).collect()).map_err(|error| error.to_string())
     }
 
@@ -182,7 +231,7 @@ mod tests {
         let typed = ["22,from=10.0.0.0/8,from=192.168.1.5", "80/tcp,limit=30/minute", "53/udp"];
         let typed = super::typed(&typed.map(String::from)).expect("ports");
         let all = Access { from: vec!["192.168.0.0/16".parse().expect("a source")], limit: None };
-        let forwards = forwards("web", &typed, &[], (Ipv4Addr::LOCALHOST, None), &all).expect("forwards");
+        let forwards = forwards(&[place("web", 2, false)], &typed, &[], &all).expect("forwards");
         let said = forwards.iter().map(|forward| {
             let from: Vec<String> = forward.sources().iter().map(ToString::to_string).collect();
             (from.join(" "), forward.limit().map(|rate| rate.to_string()))
@@ -210,6 +259,21 @@ mod tests {
             ]
             .map(String::from)
             .to_vec())
+        );
+    }
+
+    #[test]
+    fn a_port_leads_to_the_container_that_it_names_and_the_others_to_the_target_and_its_replicas() {
+        let typed = typed(&["80", "25,to=mail", "443,to=web"].map(String::from)).expect("ports");
+        let places = [place("web", 2, false), place("mail", 3, false), place("web2", 4, true)];
+        let forwards = forwards(&places, &typed, &[], &Access::default()).expect("forwards");
+        assert_eq!(
+            forwards.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "80/tcp -> 172.17.0.2 or 172.17.0.4",
+                "25/tcp -> 172.17.0.3",
+                "443/tcp -> 172.17.0.2 or 172.17.0.4"
+            ]
         );
     }
 
@@ -254,7 +318,11 @@ mod tests {
             ),
             (
                 "22,form=10.0.0.0/8",
-                "cannot publish '22,form=10.0.0.0/8': 'form=10.0.0.0/8' says nothing about a port: from=NETWORK or limit=RATE, as in 22,from=10.0.0.0/8,limit=10/minute",
+                "cannot publish '22,form=10.0.0.0/8': 'form=10.0.0.0/8' says nothing about a port: to=CONTAINER, from=NETWORK or limit=RATE, as in 22,from=10.0.0.0/8,limit=10/minute",
+            ),
+            (
+                "25,to=mail,to=post",
+                "cannot publish '25,to=mail,to=post': it leads to two containers; say one, or name the other one with --replica",
             ),
             (
                 "80-82:80-81",

@@ -22,6 +22,9 @@ pub struct View {
     pub container: String,
     /// The host's interface.
     pub interface: String,
+    /// The other containers that it leads to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// How packets get to the target: `wire`, `bridge` or `direct`.
     pub path: String,
     /// The address on the LAN.
@@ -56,6 +59,8 @@ pub enum State {
     Leased,
     /// It answers under an address that it has given itself.
     LinkLocal,
+    /// Some of the containers behind its address do not run, or have started again since and lost their way.
+    Degraded,
     /// Its address leads to a target that does not run, or has started again since and lost its way.
     Orphaned,
     /// An address is looked for.
@@ -86,6 +91,8 @@ pub struct LeaseView {
 pub enum Target {
     /// It does.
     Running,
+    /// Some of the containers behind the address do.
+    Partly,
     /// It does not, or is gone.
     Absent,
 }
@@ -99,6 +106,7 @@ impl View {
             target: network_container::target(container).unwrap_or_default().to_owned(),
             container: container.name.clone(),
             interface: network_container::interface(container).to_owned(),
+            others: network_container::others(container),
             path: network_container::path(container).to_owned(),
             address: agent.address().filter(|_| container.is_running()),
             ipv6: agent.ipv6_addresses().filter(|_| container.is_running()).collect(),
@@ -129,6 +137,7 @@ fn state(container: &Container, agent: &AgentState, target: Target) -> State {
         (false, _, _) | (true, Phase::Released, _) => State::Stopped,
         (true, Phase::Leased, Target::Running) => State::Leased,
         (true, Phase::LinkLocal, Target::Running) => State::LinkLocal,
+        (true, Phase::Leased | Phase::LinkLocal, Target::Partly) => State::Degraded,
         (true, Phase::Leased | Phase::LinkLocal, Target::Absent) => State::Orphaned,
         (true, Phase::Searching, _) => State::Searching,
         (true, Phase::Lost, _) => State::Lost,
@@ -152,6 +161,7 @@ impl State {
         match self {
             Self::Leased => "leased",
             Self::LinkLocal => "link-local",
+            Self::Degraded => "degraded",
             Self::Orphaned => "orphaned",
             Self::Searching => "searching",
             Self::Lost => "lost",

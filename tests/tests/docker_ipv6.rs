@@ -13,6 +13,7 @@ use landfall_tests::{
     netns::Netns,
     run::{run, slowness},
 };
+use serde_json::Value;
 
 /// Both families: a router that announces a prefix, and a server for IPv4.
 const DUAL: [&str; 4] = [
@@ -41,6 +42,13 @@ fn seen(client: &Netns, to: SocketAddr) -> String {
 fn seen_in(page: &str) -> String {
     let (_, seen) = page.split_once("you are ").expect("a greeting");
     seen.split(' ').next().expect("an address").to_owned()
+}
+
+/// What `ls` says of it.
+fn listed(target: &Target) -> Value {
+    let listed = landfall(&["ls", "--format", "json"]).json();
+    let its = listed.as_array().expect("a list").iter().find(|view| view["target"] == target.name.as_str());
+    its.expect("it is listed").clone()
 }
 
 fn ipv6(addresses: &[IpAddr]) -> IpAddr {
@@ -74,10 +82,7 @@ fn a_target_whose_network_has_no_ipv6_sees_its_clients_of_ipv6() {
         let before = id();
         assert_eq!(up(&target, &interface, &[&FORWARDS[..], &["--family", "both"]].concat()), addresses);
         assert_eq!(id(), before);
-        let listed = landfall(&["ls", "--format", "json"]).json();
-        let its =
-            listed.as_array().expect("a list").iter().find(|view| view["target"] == target.name.as_str());
-        assert_eq!(its.expect("it is listed")["ipv6"][0], address.to_string());
+        assert_eq!(listed(&target)["ipv6"][0], address.to_string());
         landfall(&["down", &target.name]).done();
         assert_eq!(target.traces(), [""; 0], "{what}");
     }
@@ -91,7 +96,8 @@ fn on_a_lan_without_ipv4_an_address_of_ipv6_is_enough() {
         let addresses = up(&target, &interface, &["--family", family]);
         let [address] = addresses[..] else { panic!("{addresses:?}") };
         assert_eq!(seen(&client, (address, 80).into()), CLIENT6, "{family}");
-        assert!(landfall(&["ls"]).done().contains(&format!("{address}  leased")));
+        let view = listed(&target);
+        assert_eq!((&view["ipv6"][0], &view["state"]), (&address.to_string().into(), &"leased".into()));
     }
     // And the lease is given back
     landfall(&["down", &target.name]).done();

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     fmt,
     net::{Ipv4Addr, Ipv6Addr},
 };
@@ -65,6 +66,10 @@ pub struct Forward {
     to: Destination,
     #[serde(skip_serializing_if = "Option::is_none")]
     to6: Option<Ipv6Addr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replicas: Vec<Ipv4Addr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replicas6: Vec<Ipv6Addr>,
     #[serde(skip_serializing_if = "Clone::clone")]
     masquerade: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -84,6 +89,16 @@ pub enum ForwardError {
         /// The target's ports.
         private: PortRange,
     },
+    /// A replica is reached over both families, or none is over IPv6.
+    #[error(
+        "there are {v4} replicas and {v6} of them over IPv6: say `replicas6` in the order of `replicas`, where there is a `to6`"
+    )]
+    ReplicasDiffer {
+        /// How many.
+        v4: usize,
+        /// How many over IPv6.
+        v6: usize,
+    },
     /// A list of sources with nothing on it.
     #[error("an empty list of sources lets nobody in; leave `from` out to let in everybody")]
     Nobody,
@@ -101,7 +116,17 @@ impl Forward {
             }
             private => {
                 let to = Destination { port: private.filter(|private| *private != port), ..to };
-                Ok(Self { protocol, port, to, to6: None, masquerade: true, from: Vec::new(), limit: None })
+                Ok(Self {
+                    protocol,
+                    port,
+                    to,
+                    to6: None,
+                    replicas: Vec::new(),
+                    replicas6: Vec::new(),
+                    masquerade: true,
+                    from: Vec::new(),
+                    limit: None,
+                })
             }
         }
     }
@@ -135,6 +160,40 @@ impl Forward {
         Self { to6, ..self }
     }
 
+    /// The same forward, whose connections are spread over these, too: others that serve the same on the same ports.
+    ///
+    /// # Errors
+    /// If it leads on over IPv6 and not each of them is reached so, or the other way round.
+    pub fn with_replicas(
+        self,
+        replicas: Vec<Ipv4Addr>,
+        replicas6: Vec<Ipv6Addr>,
+    ) -> Result<Self, ForwardError> {
+        let (v4, v6) = (replicas.len(), replicas6.len());
+        let wanted = if self.to6.is_some() { v4 } else { 0 };
+        if v6 == wanted {
+            Ok(Self { replicas, replicas6, ..self })
+        } else {
+            Err(ForwardError::ReplicasDiffer { v4, v6 })
+        }
+    }
+
+    /// The same forward without what leads to these addresses, unless nothing would be left.
+    #[must_use]
+    pub fn without(&self, out: &BTreeSet<Ipv4Addr>) -> Self {
+        let all: Vec<Ipv4Addr> = self.addresses().collect();
+        let kept: Vec<usize> = (0..all.len()).filter(|i| !out.contains(&all[*i])).collect();
+        let Some((first, others)) = kept.split_first() else { return self.clone() };
+        let all6: Vec<Ipv6Addr> = self.addresses6().collect();
+        Self {
+            to: Destination { address: all[*first], ..self.to },
+            to6: all6.get(*first).copied(),
+            replicas: others.iter().map(|i| all[*i]).collect(),
+            replicas6: others.iter().filter_map(|i| all6.get(*i).copied()).collect(),
+            ..self.clone()
+        }
+    }
+
     /// The same forward, which stays in the agent's namespace.
     #[must_use]
     pub fn here(self) -> Self {
@@ -162,6 +221,21 @@ impl Forward {
         self.to.port.unwrap_or(self.port)
     }
 
+    /// The addresses that it leads to: that of the destination, and those of replicas.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        [self.to.address].into_iter().chain(self.replicas.iter().copied())
+    }
+
+    /// Those that it leads to over IPv6, in the same order; none if nothing does.
+    pub fn addresses6(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.to6.into_iter().chain(self.replicas6.iter().copied())
+    }
+
+    /// Whether there is more than one place that it leads to.
+    pub fn is_replicated(&self) -> bool {
+        !self.replicas.is_empty()
+    }
+
     /// Where what comes over IPv6 leads, to the same ports; none if nothing does.
     pub fn to6(&self) -> Option<Ipv6Addr> {
         self.to6
@@ -181,6 +255,7 @@ impl Forward {
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{} -> {}", self.port, self.protocol, self.to)?;
+        self.replicas.iter().try_for_each(|replica| write!(f, " or {replica}"))?;
         for (i, source) in self.from.iter().enumerate() {
             write!(f, "{}{source}", if i == 0 { " from " } else { " " })?;
         }
@@ -195,6 +270,10 @@ struct RawForward {
     port: PortRange,
     to: Destination,
     to6: Option<Ipv6Addr>,
+    #[serde(default)]
+    replicas: Vec<Ipv4Addr>,
+    #[serde(default)]
+    replicas6: Vec<Ipv6Addr>,
     #[serde(default = "yes")]
     masquerade: bool,
     from: Option<Vec<Source>>,
@@ -213,7 +292,8 @@ impl TryFrom<RawForward> for Forward {
             return Err(ForwardError::Nobody);
         }
         let forward = Self::new(raw.protocol, raw.port, raw.to)?.with_masquerade(raw.masquerade);
-        Ok(forward.with_to6(raw.to6).with_access(raw.from.unwrap_or_default(), raw.limit))
+        let forward = forward.with_to6(raw.to6).with_replicas(raw.replicas, raw.replicas6)?;
+        Ok(forward.with_access(raw.from.unwrap_or_default(), raw.limit))
     }
 }
 
@@ -240,6 +320,31 @@ mod tests {
         let to = Destination { address: Ipv4Addr::LOCALHOST, port: Some("80".parse().expect("a port")) };
         let forward = Forward::new(Protocol::Tcp, "80".parse().expect("a port"), to).expect("one to one");
         assert_eq!(forward.to().port, None);
+    }
+
+    #[test]
+    fn what_is_out_is_left_out_unless_nothing_would_be_left() {
+        let [a, b, c]: [Ipv4Addr; 3] = [1, 2, 3].map(|n| [10, 0, 0, n].into());
+        let [a6, b6, c6]: [Ipv6Addr; 3] = [1, 2, 3].map(|n| [0xfd00, 0, 0, 0, 0, 0, 0, n].into());
+        let to = Destination { address: a, port: Some("8080".parse().expect("a port")) };
+        let forward = Forward::new(Protocol::Tcp, "80".parse().expect("a port"), to).expect("one to one");
+        let forward = forward.with_to6(Some(a6)).with_replicas(vec![b, c], vec![b6, c6]).expect("as many");
+        assert_eq!(forward.to_string(), "80/tcp -> 10.0.0.1:8080 or 10.0.0.2 or 10.0.0.3");
+        let without = |out: &[Ipv4Addr]| {
+            let reduced = forward.without(&out.iter().copied().collect());
+            (
+                reduced.addresses().collect::<Vec<_>>(),
+                reduced.addresses6().collect::<Vec<_>>(),
+                reduced.to().port,
+            )
+        };
+        let port = to.port;
+        assert_eq!(without(&[]), (vec![a, b, c], vec![a6, b6, c6], port));
+        assert_eq!(without(&[a]), (vec![b, c], vec![b6, c6], port));
+        assert_eq!(without(&[b]), (vec![a, c], vec![a6, c6], port));
+        assert_eq!(without(&[a, c]), (vec![b], vec![b6], port));
+        assert_eq!(without(&[a, b, c]), (vec![a, b, c], vec![a6, b6, c6], port));
+        assert!(forward.with_replicas(vec![b], vec![]).is_err());
     }
 
     #[test]

@@ -150,8 +150,11 @@ impl Spec {
             return Err(SpecError::Dhcp { problem, line: place.line(), column: place.column() });
         }
         let (namespace, family) = (document.namespace, document.family);
-        let leads_astray =
-            |forward: &&Spanned<Forward>| (forward.value.to().address == HERE) == namespace.is_own();
+        let leads_astray = |forward: &&Spanned<Forward>| {
+            let here = forward.value.addresses().filter(|address| *address == HERE).count();
+            let wanted = if namespace.is_own() { 0 } else { forward.value.addresses().count() };
+            here != wanted
+        };
         if let Some(Spanned { value, referenced: place, .. }) = document.forward.iter().find(leads_astray) {
             let (line, column) = (place.line(), place.column());
             return Err(SpecError::Destination { forward: Box::new(value.clone()), line, column });

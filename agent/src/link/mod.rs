@@ -4,6 +4,7 @@
 
 mod address;
 mod configure;
+mod inside;
 mod ipv6;
 mod route;
 mod rule;
@@ -16,6 +17,7 @@ use landfall_api::{InterfaceName, MacAddr};
 use rtnetlink::Error as Netlink;
 use thiserror::Error;
 
+pub use inside::Inside;
 pub use ipv6::{Ipv6Changes, Ipv6Configuration};
 pub use watch::Links;
 

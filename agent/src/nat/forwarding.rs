@@ -4,7 +4,7 @@ use std::{fmt::Display, net::Ipv4Addr};
 
 use landfall_api::{Forward, PortRange, Protocol};
 use nftables::{
-    expr::{CTDir, Expression, MetaKey},
+    expr::{self, CTDir, Expression, JHash, MetaKey, NamedExpression, SetItem},
     schema::{Map, NfListObject, Set, SetType, SetTypeValue},
     stmt::NATFamily,
     types::NfFamily,
@@ -23,20 +23,22 @@ use super::terms::{
 /// `PROTOCOL_address6` or `PROTOCOL_remap_address6`. `PROTOCOL_forward` lets the packets of each
 /// forward through, and counts them: those of both directions; `access` is asked before and after. Where only some forwards of the protocol masquerade, their
 /// public ports are in `PROTOCOL_masquerade`.
-pub(super) fn forwarding(
+pub(super) fn forwarding<'a>(
     uplink: &Expression<'static>,
     protocol: Protocol,
-    forward: &[Forward],
+    forward: &'a [Forward],
 ) -> Vec<NfListObject<'static>> {
     let forward = forward.iter().filter(|forward| forward.protocol() == protocol);
     let (kept, remapped): (Vec<_>, Vec<_>) = forward.clone().partition(|forward| forward.to().port.is_none());
-    let mut objects = Vec::new();
-    if !kept.is_empty() {
-        objects.extend(keep_ports(uplink, protocol, &kept));
-    }
+    let alone = |all: &[&'a Forward]| -> Vec<&'a Forward> {
+        all.iter().copied().filter(|forward| !forward.is_replicated()).collect()
+    };
+    let mut objects = keep_ports(uplink, protocol, &alone(&kept));
     if !remapped.is_empty() {
-        objects.extend(change_ports(uplink, protocol, &remapped));
+        objects.push(private_ports(protocol, &remapped));
+        objects.extend(change_ports(uplink, protocol, &alone(&remapped)));
     }
+    objects.extend(spread(uplink, protocol, &forward.clone().collect::<Vec<_>>()));
     if !objects.is_empty() {
         let all: Vec<_> = forward.clone().collect();
         objects.extend(sources(protocol, &all));
@@ -72,19 +74,29 @@ fn keep_ports(
     rules.into_iter().flatten().flatten().collect()
 }
 
+/// The private ports of those that have others than the public ones.
+fn private_ports(protocol: Protocol, forward: &[&Forward]) -> NfListObject<'static> {
+    let ports = forward.iter().flat_map(|forward| each_port(forward));
+    let ports = ports.map(|(public, _, private)| (public, Expression::Number(private.into())));
+    map(remap_port(protocol), SetType::InetService, ports.collect())
+}
+
+fn remap_port(protocol: Protocol) -> String {
+    format!("{protocol}_remap_port")
+}
+
 fn change_ports(
     uplink: &Expression<'static>,
     protocol: Protocol,
     forward: &[&Forward],
 ) -> Vec<NfListObject<'static>> {
-    let [name, name6, ports] = ["address", "address6", "port"].map(|what| format!("{protocol}_remap_{what}"));
+    let [name, name6] = ["address", "address6"].map(|what| format!("{protocol}_remap_{what}"));
     let each = || forward.iter().flat_map(|forward| each_port(forward).map(|port| (port, forward.to6())));
     let to_address = each().map(|((public, address, _), _)| (public, address)).collect();
     let to_address6 = each().filter_map(|((public, ..), to6)| Some((public, to6?))).collect();
-    let to_port =
-        each().map(|((public, _, private), _)| (public, Expression::Number(private.into()))).collect();
     let lead = |map: Option<NfListObject<'static>>, name: &str, family: NATFamily| {
-        let (target, port) = (lookup(port_of(protocol), name), lookup(port_of(protocol), &ports));
+        let port = lookup(port_of(protocol), &remap_port(protocol));
+        let target = lookup(port_of(protocol), name);
         map.map(|map| [map, translate(uplink, family, target, Some(port))])
     };
     let (map4, map6) = (
@@ -92,11 +104,50 @@ fn change_ports(
         address_map(&name6, SetType::Ipv6Addr, to_address6),
     );
     let rules = [lead(map4, &name, NATFamily::IP), lead(map6, &name6, NATFamily::IP6)];
-    [map(ports.clone(), SetType::InetService, to_port)]
-        .into_iter()
-        .chain(rules.into_iter().flatten().flatten())
-        .collect()
+    rules.into_iter().flatten().flatten().collect()
 }
+
+/// Spreads the connections of forwards that lead to several places, by a hash of where they come from: a rule for each, because
+/// the places are its own.
+fn spread(
+    uplink: &Expression<'static>,
+    protocol: Protocol,
+    forward: &[&Forward],
+) -> Vec<NfListObject<'static>> {
+    let replicated = forward.iter().filter(|forward| forward.is_replicated());
+    let rules = replicated.flat_map(|forward| {
+        let port = || forward.to().port.map(|_| lookup(port_of(protocol), &remap_port(protocol)));
+        let v4: Vec<String> = forward.addresses().map(|address| address.to_string()).collect();
+        let v6: Vec<String> = forward.addresses6().map(|address| address.to_string()).collect();
+        let places = [("ip", NATFamily::IP, v4), ("ip6", NATFamily::IP6, v6)];
+        places.map(|(ip, family, addresses)| {
+            let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
+            let to_us = is(destination_type(), text("local"));
+            let is_its = is(port_of(protocol), Ports::from(forward.port()).into());
+            let place = one_of(addresses, [field(ip, "saddr"), field(protocol.as_str(), "sport")])?;
+            Some(rule("prerouting", [from_lan, to_us, is_its, dnat(family, place, port())]))
+        })
+    });
+    rules.flatten().collect()
+}
+
+/// One of these addresses, always the same for the same `key`; none if there are none.
+fn one_of<const N: usize>(
+    addresses: Vec<String>,
+    key: [Expression<'static>; N],
+) -> Option<Expression<'static>> {
+    let hash_mod = u32::try_from(addresses.len()).ok().filter(|count| *count > 0)?;
+    let expr = Box::new(Expression::Named(NamedExpression::Concat(key.into())));
+    let hash = JHash { hash_mod, offset: None, expr, seed: Some(SEED) };
+    let place = |(number, address)| SetItem::Mapping(Expression::Number(number), text(address));
+    let places = (0..).zip(addresses).map(place).collect();
+    let data = Expression::Named(NamedExpression::Set(places));
+    let key = Expression::Named(NamedExpression::JHash(hash));
+    Some(Expression::Named(NamedExpression::Map(Box::new(expr::Map { key, data }))))
+}
+
+/// The same on every host and after every change: who has come to one place comes to it again.
+const SEED: u32 = 0x6c66;
 
 /// The ports whose packets pass. The public port is what the connection's first packet was sent to.
 fn let_through(protocol: Protocol, public: Vec<Ports>) -> [NfListObject<'static>; 2] {

@@ -20,11 +20,17 @@ struct Cli {
     /// A UDP port to answer each client on from a socket that is connected to it
     #[arg(long)]
     udp_connected: Vec<u16>,
+    /// Who says hello, if not the host
+    #[arg(long)]
+    host: Option<String>,
 }
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").context("read the host name")?;
+    let host = match cli.host {
+        Some(host) => host,
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname").context("read the host name")?,
+    };
     let pages = bind(&cli.tcp, TcpListener::bind::<SocketAddr>)?;
     let echoes = bind(&cli.udp, UdpSocket::bind::<SocketAddr>)?;
     let connecting = bind(&cli.udp_connected, shared)?;

@@ -66,6 +66,15 @@ async fn exposed(docker: &Docker) -> Result<Vec<String>, Error> {
     Ok(targets)
 }
 
+/// Takes what the path of the network container `name` has made out of a container, if that is there.
+pub(super) async fn clear(docker: &Docker, name: &str, target: &str) -> Result<(), Error> {
+    let is_there = |found: &Container| found.is_running() || found.is_paused();
+    match docker.container(target).await?.filter(is_there) {
+        Some(target) => Ok(path::clear(name, &target).await?),
+        None => Ok(()),
+    }
+}
+
 async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
     let target = &target::name(docker, typed).await?;
     let patience = Patience::new(WAIT);
@@ -84,9 +93,9 @@ async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
         errors.extend(network_container::take_down(docker, container).await.err().map(Error::from));
     }
     // Whatever came of that: what is outside of the container goes, too.
-    let is_there = |found: &Container| found.is_running() || found.is_paused();
-    if let Some(target) = docker.container(target).await?.filter(is_there) {
-        errors.extend(path::clear(&target).await.err().map(Error::from));
+    let others = ours.map(network_container::others).unwrap_or_default();
+    for cleared in [target.to_owned()].into_iter().chain(others) {
+        errors.extend(clear(docker, &name, &cleared).await.err());
     }
     errors.extend(companion::remove(&name).await.err().map(Error::from));
     let said = match (&container, ours) {

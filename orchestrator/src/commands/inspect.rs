@@ -51,15 +51,22 @@ pub async fn inspect(name: &str, host: Option<&str>) -> Result<(), Error> {
     })
 }
 
-/// Whether the target of a network container runs, and is reached.
+/// Whether the target of a network container, and the others that it leads to, run and are reached.
 pub(super) async fn reached(docker: &Docker, container: &Container) -> Result<Target, Error> {
-    let name = network_container::target(container).unwrap_or_default();
-    match docker.container(name).await?.filter(Container::is_running) {
-        Some(target) if !container.is_running() || path::leads(container, &target).await => {
-            Ok(Target::Running)
-        }
-        Some(_) | None => Ok(Target::Absent),
+    let target = network_container::target(container).unwrap_or_default().to_owned();
+    let mut reached = Vec::new();
+    for name in [target].into_iter().chain(network_container::others(container)) {
+        let found = docker.container(&name).await?.filter(Container::is_running);
+        reached.push(match found {
+            Some(found) => !container.is_running() || path::leads(container, &found).await,
+            None => false,
+        });
     }
+    Ok(match (reached.iter().all(|is_reached| *is_reached), reached.contains(&true)) {
+        (true, _) => Target::Running,
+        (false, true) => Target::Partly,
+        (false, false) => Target::Absent,
+    })
 }
 
 /// The network container of a target.

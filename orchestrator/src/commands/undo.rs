@@ -18,12 +18,12 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Undo {
     /// Kept until all is taken back, so that who waits for it does not meet what is about to go.
-    pub lock: Option<Lock>,
+    pub locks: Vec<Lock>,
     creating: Option<JoinHandle<Result<String, DockerError>>>,
     container: Option<String>,
     volume: Option<String>,
     /// What a path has something in.
-    pub target: Option<Container>,
+    pub targets: Vec<Container>,
 }
 
 impl Undo {
@@ -62,10 +62,11 @@ impl Undo {
             }
         }
         // After the agent, which gives its lease back over an uplink that may be in there.
-        if let Some(target) = &self.target
-            && let Err(error) = path::clear(target).await
-        {
-            progress.note(&format!("{error}"));
+        let name = self.volume.as_deref().unwrap_or_default();
+        for target in &self.targets {
+            if let Err(error) = path::clear(name, target).await {
+                progress.note(&format!("{error}"));
+            }
         }
     }
 }

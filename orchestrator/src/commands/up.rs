@@ -8,7 +8,7 @@ use nix::{sys::signal::Signal, unistd::geteuid};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::debug;
 
-use super::undo::Undo;
+use super::{down::clear, undo::Undo};
 use crate::{
     cli::UpArgs,
     conversation::{Conversation, Ending},
@@ -18,7 +18,8 @@ use crate::{
     image,
     lock::{self, Attempt, Lock},
     network_container::{self, examine, labels},
-    path::{self, Path, Way},
+    others,
+    path::{self, Other, Path, Way},
     patience::Patience,
     plan::{Existing, Plan, plan},
     ports::{self, Publish},
@@ -77,16 +78,17 @@ impl Up<'_> {
     async fn converge(&self, undo: &mut Undo) -> Result<View, Error> {
         let Self { args, docker, .. } = self;
         let target = target::wait_for(docker, &args.target, self.patience, self.progress).await?;
-        undo.lock = Some(self.exclude_others(&target.name).await?);
+        self.lock_all(&target, undo).await?;
         // Whoever had the lock may have taken its time.
         let target = target::wait_for(docker, &target.name, self.patience, self.progress).await?;
-        let way = Way::find(args.path, args.family.wanted(), &target).await?;
-        let forward = self.forwards(&target, &way)?;
-        let forward = way.mark(forward, &target);
+        let (publish, others) = self.others(&target).await?;
+        let way = Way::find(args.path, args.family.wanted(), &target, others).await?;
+        let forward = self.forwards(&publish, &target, &way)?;
+        let forward = way.mark(forward, &target).await;
         self.warn_of_hidden(&target, &way, &forward);
         let image = image::provide(docker, args.image.as_deref(), self.progress);
         let image = self.in_time("provide the agent image", image).await?;
-        let identity = self.identity(&target, way.path.clone(), image)?;
+        let identity = self.identity(&target, &way, image)?;
         let name = container_name(&target.name);
         let spec = spec(&identity, &name, forward)?;
         let looking = self.look(&name, &target, &way);
@@ -110,7 +112,13 @@ impl Up<'_> {
             (_, _, old) => {
                 if let Some(old) = old {
                     self.progress.step(&format!("removing what is left of {name}"));
-                    let removing = async { Ok(network_container::take_down(docker, &old).await?) };
+                    let removing = async {
+                        network_container::take_down(docker, &old).await?;
+                        for other in network_container::others(&old) {
+                            clear(docker, &name, &other).await?;
+                        }
+                        Ok(())
+                    };
                     self.in_time("remove the old network container", removing).await?;
                 }
                 let creating = self.create((&target, &way), &identity, &spec, undo);
@@ -127,11 +135,16 @@ impl Up<'_> {
         allowed.map(|()| view)
     }
 
+    async fn others(&self, target: &Container) -> Result<(Vec<Publish>, Vec<Other>), Error> {
+        let find =
+            async |name: &str| target::wait_for(&self.docker, name, self.patience, self.progress).await;
+        others::find(&self.publish, &self.args.replica, target, find).await
+    }
+
     /// What is to be forwarded. Where the uplink is in the target there may be nothing: it has all ports.
-    fn forwards(&self, target: &Container, way: &Way) -> Result<Vec<Forward>, Error> {
+    fn forwards(&self, publish: &[Publish], target: &Container, way: &Way) -> Result<Vec<Forward>, Error> {
         let access = self.args.access();
-        let addresses = (way.address, way.address6);
-        match ports::forwards(&target.name, &self.publish, &target.exposed, addresses, &access) {
+        match ports::forwards(&way.places, publish, &target.exposed, &access) {
             Err(Error::NoPorts(_)) if matches!(way.path, Path::Direct(_)) => Ok(Vec::new()),
             forwards => forwards,
         }
@@ -146,10 +159,10 @@ impl Up<'_> {
         };
         for forward in forward.iter().filter(|forward| forward.masquerade()) {
             let (ports, protocol) = (forward.private(), forward.protocol());
-            self.progress.note(&format!(
-                "warning: {ports}/{protocol} is published by Docker, too, so {} {cost}",
-                target.name
-            ));
+            let is_dockers = target.published_udp.iter().any(|port| ports.overlaps((*port).into()));
+            let why =
+                if is_dockers { "is published by Docker, too" } else { "has another way to the LAN, too" };
+            self.progress.note(&format!("warning: {ports}/{protocol} {why}, so {} {cost}", target.name));
         }
     }
 
@@ -222,6 +235,19 @@ impl Up<'_> {
         self.patience.limit(future).await.unwrap_or_else(|| Err(late()))
     }
 
+    /// Keeps other landfalls away from the target and from all others that are to be behind its address.
+    async fn lock_all(&self, target: &Container, undo: &mut Undo) -> Result<(), Error> {
+        let (_, others) = self.others(target).await?;
+        let mut names: Vec<&str> = others.iter().map(|other| &*other.container.name).collect();
+        names.push(&target.name);
+        // Always in this order, so that no two wait for each other.
+        names.sort_unstable();
+        for name in names {
+            undo.locks.push(self.exclude_others(name).await?);
+        }
+        Ok(())
+    }
+
     async fn exclude_others(&self, target: &str) -> Result<Lock, Error> {
         match lock::lock(target)? {
             Attempt::Locked(lock) => Ok(lock),
@@ -233,7 +259,7 @@ impl Up<'_> {
         }
     }
 
-    fn identity(&self, target: &Container, path: Path, image: String) -> Result<Identity, Error> {
+    fn identity(&self, target: &Container, way: &Way, image: String) -> Result<Identity, Error> {
         let machine_id = || {
             fs::read_to_string("/etc/machine-id").map_err(|error| Error::Io("read /etc/machine-id", error))
         };
@@ -243,7 +269,10 @@ impl Up<'_> {
         };
         let dhcp = self.args.dhcp.to_dhcp(derive_hostname(&target.name))?;
         let family = self.args.family.wanted();
-        Ok(Identity { interface: self.parent.name.to_string(), mac, dhcp, family, path, image })
+        let mut others: Vec<String> = way.places[1..].iter().map(|place| place.name.clone()).collect();
+        others.sort_unstable();
+        let (interface, path) = (self.parent.name.to_string(), way.path.clone());
+        Ok(Identity { interface, mac, dhcp, family, others, path, image })
     }
 
     /// Makes the network container and its uplink, and tells its agent what to do.
@@ -263,7 +292,7 @@ impl Up<'_> {
             labels: labels(&target.name, identity, spec),
             volume: name.clone(),
         };
-        undo.target = Some(target.clone());
+        undo.targets.extend(way.containers(target).map(|(container, _)| container.clone()));
         way.make_room().await?;
         let id = undo.create(&self.docker, creation).await?;
         let mut conversation = Conversation::new(self.docker.attach(&id).await?, AgentState::default());

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, Ipv6Addr},
+    num::NonZeroU16,
     path::PathBuf,
 };
 
@@ -39,7 +40,7 @@ pub struct Container {
     /// The ports that it exposes: `80/tcp`.
     pub exposed: Vec<String>,
     /// Those of its UDP ports that the engine publishes on the host.
-    pub published_udp: Vec<u16>,
+    pub published_udp: Vec<NonZeroU16>,
     /// Its network namespace.
     pub namespace: PathBuf,
 }

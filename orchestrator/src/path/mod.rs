@@ -1,14 +1,15 @@
 //! Paths: how packets get from a network container to its target. One file for each kind that makes something of its own.
 
 mod direct;
+mod end;
 mod pair;
 mod rules;
 mod wire;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use clap::ValueEnum;
-use landfall_api::{Family, Forward, HERE, Protocol};
+use landfall_api::{Family, Forward, HERE, PortRange, Protocol};
 use thiserror::Error;
 use tracing::debug;
 
@@ -18,7 +19,9 @@ use crate::{
     identity::container_name,
     netlink::NetlinkError,
     netns::Id,
-    network_container, target,
+    network_container,
+    ports::Place,
+    target,
     uplink::{Parent, UPLINK},
 };
 use direct::Direct;
@@ -76,16 +79,24 @@ pub enum PathError {
     Vanished,
 }
 
-/// The way to one target, as it is or as it is to be.
+/// Another container that forwards lead to.
+#[derive(Clone, Debug)]
+pub struct Other {
+    /// It.
+    pub container: Container,
+    /// Whether it serves the same as the target.
+    pub is_replica: bool,
+}
+
+/// The way from a network container to its target and to others, as it is or as it is to be.
 pub struct Way {
     /// Its path.
     pub path: Path,
-    /// The target's address on it.
-    pub address: Ipv4Addr,
-    /// Its IPv6 address there; none if nothing is to come over IPv6.
-    pub address6: Option<Ipv6Addr>,
+    /// The target and the others, in this order.
+    pub places: Vec<Place>,
     wire: Wire,
     direct: Direct,
+    others: Vec<(Other, Wire)>,
 }
 
 impl Path {
@@ -126,12 +137,20 @@ impl Path {
 }
 
 impl Way {
-    /// The way of that kind to a target that runs.
+    /// The way of that kind to a target that runs, and to others that do.
     ///
     /// # Errors
     /// If there can be none.
-    pub async fn find(kind: Kind, family: Family, target: &Container) -> Result<Self, Error> {
+    pub async fn find(
+        kind: Kind,
+        family: Family,
+        target: &Container,
+        others: Vec<Other>,
+    ) -> Result<Self, Error> {
         target::has_own_network(target)?;
+        if kind != Kind::Wire && !others.is_empty() {
+            return Err(Error::WireOnly);
+        }
         if kind == Kind::Direct && family.has_v6() {
             let remedy = "take another path: --path wire shows the target its clients, too";
             return Err(Error::Ipv4Only("--path direct", remedy));
@@ -152,18 +171,51 @@ impl Way {
             Path::Bridge(network) if family.has_v6() => Some(target::address6(target, network)?),
             Path::Wire | Path::Bridge(_) | Path::Direct(_) => None,
         };
-        Ok(Self { path, address, address6, wire, direct })
+        let mut places = vec![Place { name: target.name.clone(), address, address6, is_replica: false }];
+        let mut wires: Vec<(Other, Wire)> = Vec::new();
+        for other in others {
+            target::has_own_network(&other.container)?;
+            let beside: Vec<&Wire> = [&wire].into_iter().chain(wires.iter().map(|(_, wire)| wire)).collect();
+            let Container { name: its_name, namespace, .. } = &other.container;
+            let wire = Wire::find_another(&name, its_name, namespace, &beside).await?;
+            places.push(Place {
+                name: its_name.clone(),
+                address: wire.address()?,
+                address6: if family.has_v6() { Some(wire.address6()?) } else { None },
+                is_replica: other.is_replica,
+            });
+            wires.push((other, wire));
+        }
+        Ok(Self { path, places, wire, direct, others: wires })
+    }
+
+    /// All containers that it leads to, the target first.
+    pub fn containers<'a>(
+        &'a self,
+        target: &'a Container,
+    ) -> impl Iterator<Item = (&'a Container, &'a Wire)> {
+        let others = self.others.iter().map(|(other, wire)| (&other.container, wire));
+        [(target, &self.wire)].into_iter().chain(others)
     }
 
     /// What of `forward` hides its clients from the target: all over a bridge; otherwise datagrams to a port that Docker
     /// publishes, too, because nothing tells the answers of the two from each other. Where the uplink is in the target nothing
     /// hides them, and the mark says that the answers are Docker's.
-    pub fn mark(&self, forward: Vec<Forward>, target: &Container) -> Vec<Forward> {
+    /// So do datagrams to a port that comes over another wire of that container's.
+    pub async fn mark(&self, forward: Vec<Forward>, target: &Container) -> Vec<Forward> {
+        let mut foreign = Vec::new();
+        for (place, (container, wire)) in self.places.iter().zip(self.containers(target)) {
+            let published = container.published_udp.iter().copied();
+            let others = if self.path == Path::Wire { wire.foreign_datagrams().await } else { Vec::new() };
+            foreign.push((place.address, published.map(PortRange::from).chain(others).collect::<Vec<_>>()));
+        }
         let hides = |forward: &Forward| {
-            let ports = forward.private();
-            let is_in = |port: &u16| (ports.first()..=ports.last()).contains(port);
+            let is_its = |(address, ports): &(Ipv4Addr, Vec<PortRange>)| {
+                let is_in = |ports: &PortRange| ports.overlaps(forward.private());
+                forward.addresses().any(|its| its == *address) && ports.iter().any(is_in)
+            };
             matches!(self.path, Path::Bridge(_))
-                || (forward.protocol() == Protocol::Udp && target.published_udp.iter().any(is_in))
+                || (forward.protocol() == Protocol::Udp && foreign.iter().any(is_its))
         };
         let mark = |forward: Forward| {
             let hidden = hides(&forward);
@@ -172,16 +224,16 @@ impl Way {
         forward.into_iter().map(mark).collect()
     }
 
-    /// Whether the target is still where it was when it was found.
+    /// Whether the containers are still where they were when they were found.
     ///
     /// # Errors
-    /// If it has ended, or started again, so that what was laid leads nowhere.
+    /// If one has ended, or started again, so that what was laid leads nowhere.
     pub fn check(&self, target: &Container) -> Result<(), PathError> {
-        let now = Id::of(format!("/proc/{}/ns/net", target.pid).as_ref());
-        match (now, self.wire.target()) {
-            (Ok(now), Ok(then)) if now == then => Ok(()),
-            _ => Err(PathError::Vanished),
-        }
+        let is_there = |(container, wire): (&Container, &Wire)| {
+            let now = Id::of(format!("/proc/{}/ns/net", container.pid).as_ref());
+            matches!((now, wire.target()), (Ok(now), Ok(then)) if now == then)
+        };
+        if self.containers(target).all(is_there) { Ok(()) } else { Err(PathError::Vanished) }
     }
 
     /// Makes what is missing of it, to a network container that runs, for these forwards, and takes away what another path
@@ -196,7 +248,15 @@ impl Way {
         forward: &[Forward],
     ) -> Result<(), PathError> {
         match self.path {
-            Path::Wire => self.wire.lay(&container.namespace, parent.mtu, forward).await,
+            Path::Wire => {
+                let wires = [&self.wire].into_iter().chain(self.others.iter().map(|(_, wire)| wire));
+                for (place, wire) in self.places.iter().zip(wires) {
+                    let leads_there = |forward: &&Forward| forward.addresses().any(|to| to == place.address);
+                    let its: Vec<Forward> = forward.iter().filter(leads_there).cloned().collect();
+                    wire.lay(&container.namespace, parent.mtu, &its).await?;
+                }
+                Ok(())
+            }
             Path::Bridge(_) => self.wire.clear().await,
             Path::Direct(_) => {
                 self.direct.lay().map_err(PathError::Settings)?;
@@ -250,18 +310,18 @@ fn are_together(one: &Container, other: &Container) -> bool {
     }
 }
 
-/// Removes whatever a path has made in a target. One that has just stopped has nothing any more.
+/// Removes whatever the path of the network container of that name has made in a target. One that has just stopped has nothing
+/// any more.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub async fn clear(target: &Container) -> Result<(), PathError> {
+pub async fn clear(name: &str, target: &Container) -> Result<(), PathError> {
     if target::has_own_network(target).is_err() {
         return Ok(());
     }
-    let name = container_name(&target.name);
     let clearing = async {
-        Direct::find(&name, &target.namespace)?.clear().await?;
-        Wire::find(&name, &target.namespace).await?.clear().await
+        Direct::find(name, &target.namespace)?.clear().await?;
+        Wire::find(name, &target.namespace).await?.clear().await
     };
     match clearing.await {
         Err(PathError::Kernel(NetlinkError::Namespace(..))) => Ok(()),

@@ -2,72 +2,47 @@
 //! addresses of its clients. Nothing in the target translates or tracks anything: answers find their way by routing rules.
 
 use std::{
-    fs, io,
+    io,
     net::{Ipv4Addr, Ipv6Addr},
     os::fd::AsRawFd as _,
     path::Path,
-    time::Duration,
 };
 
 use futures_util::TryStreamExt as _;
-use ipnet::{Ipv4Net, Ipv6Net};
-use landfall_api::{Forward, SHARED_TABLE};
+use ipnet::Ipv4Net;
+use landfall_api::{Forward, PortRange, SHARED_TABLE};
 use nix::errno::Errno;
 use rtnetlink::{
     IpVersion, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
-        address::{AddressAttribute, AddressFlags, AddressScope, CacheInfo},
-        link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State},
-        route::RouteMessage,
+        address::AddressScope,
+        link::{InfoData, InfoVeth, LinkMessage},
+        route::{RouteHeader, RouteMessage},
     },
 };
-use tokio::time::interval;
 use tracing::debug;
 
 use super::{
     PathError,
+    end::{End, Side},
     pair::Pair,
     rules::{Rule, direct, rules, rules6},
 };
 use crate::{
-    netlink::{Netlink, NetlinkError, OURS, are_pair, ignore, is, namespace, refused, short_name},
-    netns::{Id, Netns},
+    netlink::{OURS, are_pair, ignore, is, refused, short_name},
+    netns::Id,
 };
 
-/// The end in the network container.
+/// The end in the network container, of the wire to the target that it is for.
 const END: &str = "wire0";
-
-/// How often, and how many times, to look whether an end can send.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
-const LOOKS: u32 = 1000;
 
 /// The wire from one network container to its target: as it is, or as it is to be.
 pub struct Wire {
     name: String,
+    end: String,
     pair: Option<Pair>,
     target: Side,
 }
-
-/// Where one of its ends is.
-struct Side {
-    namespace: Netns,
-    netlink: Netlink,
-}
-
-/// One of its ends.
-struct End<'a> {
-    side: &'a Side,
-    name: &'a str,
-    index: u32,
-    net: Ipv4Net,
-    /// None where nothing is forwarded that comes over IPv6.
-    net6: Option<Ipv6Net>,
-    scope: AddressScope,
-}
-
-/// What is set for an end with IPv6, which has that one address and no other.
-const SETTINGS: [(&str, &str); 4] =
-    [("accept_ra", "0"), ("addr_gen_mode", "1"), ("router_solicitations", "0"), ("disable_ipv6", "0")];
 
 impl Wire {
     /// The wire from the network container of that name to the target in the namespace at `path`: the one that is there, or
@@ -76,6 +51,29 @@ impl Wire {
     /// # Errors
     /// If the kernel refuses.
     pub async fn find(container: &str, path: &Path) -> Result<Self, PathError> {
+        Self::find_beside(container, END.to_owned(), path, &[]).await
+    }
+
+    /// Another one, to another container of that name, beside these.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn find_another(
+        container: &str,
+        other: &str,
+        path: &Path,
+        beside: &[&Self],
+    ) -> Result<Self, PathError> {
+        let taken: Vec<Pair> = beside.iter().filter_map(|wire| wire.pair).collect();
+        Self::find_beside(container, short_name("wire", other), path, &taken).await
+    }
+
+    async fn find_beside(
+        container: &str,
+        end: String,
+        path: &Path,
+        taken: &[Pair],
+    ) -> Result<Self, PathError> {
         let target = Side::open(path, "the target")?;
         let name = short_name("lf", container);
         let addresses = target.netlink.addresses().await?;
@@ -83,8 +81,28 @@ impl Wire {
         let (its, others): (Vec<_>, Vec<_>) = addresses.iter().partition(|(index, _)| Some(*index) == own);
         let nets =
             |all: Vec<&(u32, Ipv4Net)>| -> Vec<Ipv4Net> { all.into_iter().map(|(_, net)| *net).collect() };
-        let pair = Pair::of(&nets(its)).or_else(|| Pair::free(&nets(others)));
-        Ok(Self { name, pair, target })
+        let present = Pair::of(&nets(its)).filter(|pair| !taken.contains(pair));
+        let occupied = || [nets(others), taken.iter().map(|pair| pair.target()).collect()].concat();
+        let pair = present.or_else(|| Pair::free(&occupied()));
+        Ok(Self { name, end, pair, target })
+    }
+
+    /// The target's ports whose datagrams are answered over something else that landfall has made there.
+    pub async fn foreign_datagrams(&self) -> Vec<PortRange> {
+        let found = match self.rules(&IpVersion::V4).await {
+            Ok(found) => found,
+            Err(error) => {
+                debug!(%error, "not known what else leads out of the target");
+                return Vec::new();
+            }
+        };
+        let own = self.pair.map(Pair::number);
+        let main = u32::from(RouteHeader::RT_TABLE_MAIN);
+        let ports = found.iter().filter_map(|rule| match rule {
+            Rule::Datagrams(ports, table) if Some(*table) != own && *table != main => Some(*ports),
+            Rule::Datagrams(..) | Rule::From(..) | Rule::Neighbours | Rule::Unbound(_) => None,
+        });
+        ports.collect()
     }
 
     /// The target's address on it.
@@ -131,7 +149,7 @@ impl Wire {
         let has_v6 = forward.iter().any(|forward| forward.to6().is_some());
         let near = End {
             side: &container,
-            name: END,
+            name: &self.end,
             index: near,
             net: pair.gateway(),
             net6: has_v6.then(|| pair.gateway6()),
@@ -191,9 +209,10 @@ impl Wire {
     /// The indices of both ends, in the network container and in the target.
     async fn ends(&self, pair: Pair, container: &Side) -> Result<(u32, u32), PathError> {
         let (inside, target) = (&container.netlink, &self.target.netlink);
-        let (near, far) = (inside.link(END).await?, target.link(&self.name).await?);
+        let (near, far) = (inside.link(&self.end).await?, target.link(&self.name).await?);
         if let (Some(near), Some(far)) = (&near, &far)
             && are_pair(near, far)
+            && far.header.index == pair.number()
         {
             return Ok((near.header.index, far.header.index));
         }
@@ -206,7 +225,7 @@ impl Wire {
         }
         let made = target.handle.link().add(self.veth(pair, container)).execute().await;
         made.map_err(refused(format!("make a wire to the network container, {} in the target", self.name)))?;
-        let (near, far) = (inside.link(END).await?, target.link(&self.name).await?);
+        let (near, far) = (inside.link(&self.end).await?, target.link(&self.name).await?);
         near.zip(far).map(|(near, far)| (near.header.index, far.header.index)).ok_or(PathError::Vanished)
     }
 
@@ -215,8 +234,8 @@ impl Wire {
     /// They have different indices: where those of a veth's two ends are the same number, the kernel takes up to a second
     /// until they can send.
     fn veth(&self, pair: Pair, container: &Side) -> LinkMessage {
-        let near = LinkUnspec::new_with_name(END).setns_by_fd(container.namespace.as_raw_fd()).build();
-        LinkMessageBuilder::<LinkVeth>::new(&self.name, END)
+        let near = LinkUnspec::new_with_name(&self.end).setns_by_fd(container.namespace.as_raw_fd()).build();
+        LinkMessageBuilder::<LinkVeth>::new(&self.name, &self.end)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(near)))
             .index(pair.number())
             .setns_by_fd(self.target.namespace.as_raw_fd())
@@ -288,82 +307,6 @@ impl Wire {
         let addresses = self.target.netlink.addresses().await?;
         Ok(addresses.iter().filter_map(|(_, net)| Pair::of(&[*net])).map(Pair::number).collect())
     }
-}
-
-impl Side {
-    fn open(path: &Path, whose: &'static str) -> Result<Self, NetlinkError> {
-        let namespace = namespace(path, whose)?;
-        let netlink = Netlink::open_in(&namespace)?;
-        Ok(Self { namespace, netlink })
-    }
-}
-
-impl End<'_> {
-    /// Gives it its address, if it does not have it, and brings it up. A veth goes up only once both ends are there.
-    async fn bring_up(&self, mtu: u32) -> Result<(), NetlinkError> {
-        let Self { side: Side { netlink, .. }, index, net, scope, .. } = self;
-        self.set_ipv6();
-        let mut adding = netlink.handle.address().add(*index, net.addr().into(), net.prefix_len());
-        adding.message_mut().header.scope = *scope;
-        let added = adding.execute().await;
-        ignore(added, Errno::EEXIST).map_err(refused("give the wire its addresses"))?;
-        let up = LinkUnspec::new_with_index(*index).mtu(mtu).up().build();
-        netlink.handle.link().set(up).execute().await.map_err(refused("bring the wire up"))?;
-        let Some(net6) = self.net6 else { return Ok(()) };
-        for net in [link_local(net6), net6] {
-            self.add_ipv6(net).await?;
-        }
-        Ok(())
-    }
-
-    async fn add_ipv6(&self, net: Ipv6Net) -> Result<(), NetlinkError> {
-        let addresses = self.side.netlink.handle.address();
-        let mut adding = addresses.add(self.index, net.addr().into(), net.prefix_len());
-        // Nobody else can have it, and no connection of the target's own is to take it.
-        let mut lifetimes = CacheInfo::default();
-        (lifetimes.ifa_preferred, lifetimes.ifa_valid) = (0, u32::MAX);
-        adding
-            .message_mut()
-            .attributes
-            .extend([AddressAttribute::CacheInfo(lifetimes), AddressAttribute::Flags(AddressFlags::Nodad)]);
-        let added = adding.execute().await;
-        ignore(added, Errno::EEXIST).map(drop).map_err(refused("give the wire its IPv6 addresses"))
-    }
-
-    /// What cannot be set is missed where it is needed: an address is refused then.
-    fn set_ipv6(&self) {
-        let write = |(setting, value): (&str, &str)| {
-            fs::write(format!("/proc/sys/net/ipv6/conf/{}/{setting}", self.name), value)
-        };
-        let set = || -> io::Result<()> {
-            match self.net6 {
-                Some(_) => SETTINGS.into_iter().try_for_each(write),
-                None => write(("disable_ipv6", "1")),
-            }
-        };
-        if let Err(error) = self.side.namespace.within(set) {
-            debug!(%error, name = self.name, "IPv6 stays as it is");
-        }
-    }
-
-    /// Waits until it can send. The kernel sees to that a moment after both ends are up, and until then drops what is sent.
-    async fn settle(&self) -> Result<(), NetlinkError> {
-        let mut pace = interval(LOOK_EVERY);
-        for _ in 0..LOOKS {
-            let link = self.side.netlink.link(self.name).await?;
-            if link.is_some_and(|link| link.attributes.contains(&LinkAttribute::OperState(State::Up))) {
-                return Ok(());
-            }
-            pace.tick().await;
-        }
-        debug!(name = self.name, "not ready yet");
-        Ok(())
-    }
-}
-
-/// The address that an end asks the other one from where it is; the kernel's own would first be checked for a second.
-fn link_local(net: Ipv6Net) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, net.addr().segments()[7]), 64)
 }
 
 /// What leads everything over the wire, from the target's address on it.

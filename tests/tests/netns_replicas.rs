@@ -1,0 +1,157 @@
+//! One forward that leads to several places: how connections are spread, and what becomes of those of a place that goes.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use landfall_api::Event;
+use landfall_tests::{
+    agent::{Agent, address, spec, spec_for},
+    client::{fetch, serve},
+    lan::Lan,
+    netns::Netns,
+    run::run,
+};
+
+/// Two places on networks of their own, as wires are.
+struct Scene {
+    _lan: Lan,
+    agent: Agent,
+    places: [Netns; 2],
+    client: Netns,
+    address: Ipv4Addr,
+}
+
+fn place(agent: &Agent, number: u8) -> Netns {
+    let place = Netns::new();
+    let near = format!("wire{number}");
+    run(&[
+        "ip",
+        "link",
+        "add",
+        &near,
+        "netns",
+        &agent.namespace.name,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "eth0",
+        "netns",
+        &place.name,
+    ]);
+    agent.namespace.ip(&format!("addr add 172.31.{number}.2/30 dev {near}"));
+    agent.namespace.ip(&format!("addr add fd00:31:{number}::2/126 dev {near} nodad"));
+    agent.namespace.ip(&format!("link set {near} up"));
+    place.ip(&format!("addr add 172.31.{number}.1/30 dev eth0"));
+    place.ip(&format!("addr add fd00:31:{number}::1/126 dev eth0 nodad"));
+    place.ip("link set eth0 up");
+    place.ip(&format!("route add default via 172.31.{number}.2"));
+    place.ip(&format!("route add default via fd00:31:{number}::2"));
+    serve(&place, &format!("--tcp 80 --tcp 8080 --host place{number}"));
+    place
+}
+
+const FORWARDS: &str =
+    "  - {protocol: tcp, port: 80, to: 172.31.0.1, replicas: [172.31.1.1], masquerade: false}
+  - {protocol: tcp, port: 81, to: \"172.31.0.1:8080\", replicas: [172.31.1.1], masquerade: false}";
+
+impl Scene {
+    fn new() -> Self {
+        let lan = Lan::new();
+        let agent = Agent::on(&lan, FORWARDS);
+        let places = [0, 1].map(|number| place(&agent, number));
+        let (client, address) = (lan.client(), address(&agent.ready()));
+        Self { _lan: lan, agent, places, client, address }
+    }
+
+    fn answers(&self, port: u16) -> BTreeMap<String, usize> {
+        answers(&self.client, (self.address, port).into())
+    }
+
+    /// Waits until the agent says what has become of a place, and until its rules are about that.
+    fn hears(&self) -> String {
+        let said = self.agent.expect("a warning", |event| {
+            if let Event::Warning { message } = event { Some(message) } else { None }
+        });
+        self.agent.forwarding();
+        said
+    }
+}
+
+/// Who answers how many of 60 connections.
+fn answers(client: &Netns, to: SocketAddr) -> BTreeMap<String, usize> {
+    let mut answers = BTreeMap::new();
+    for _ in 0..60 {
+        let page = fetch(client, to).expect("an answer");
+        let who = page.split("hello from ").nth(1).and_then(|rest| rest.lines().next()).expect("a name");
+        *answers.entry(who.to_owned()).or_default() += 1;
+    }
+    answers
+}
+
+/// Of 60 with even chances less than one time in a million fewer than ten are on one side.
+fn are_spread(answers: &BTreeMap<String, usize>) -> bool {
+    answers.len() == 2 && answers.values().all(|count| *count >= 10)
+}
+
+#[test]
+fn connections_are_spread_over_all_places() {
+    let scene = Scene::new();
+    for port in [80, 81] {
+        let answers = scene.answers(port);
+        assert!(are_spread(&answers), "{port}: {answers:?}");
+    }
+}
+
+#[test]
+fn a_place_that_goes_is_left_out_until_it_is_back() {
+    let mut scene = Scene::new();
+    assert!(are_spread(&scene.answers(80)));
+    // When its network goes, as that of a container that has died
+    scene.agent.namespace.ip("link del wire1");
+    // Then the other one has all connections
+    assert_eq!(scene.hears(), "172.31.1.1 is gone: nothing is led there while there are others");
+    for port in [80, 81] {
+        assert_eq!(scene.answers(port), [("place0".to_owned(), 60)].into());
+    }
+    // And both have them when it is there again
+    scene.places[1] = place(&scene.agent, 1);
+    assert_eq!(scene.hears(), "172.31.1.1 is back");
+    assert!(are_spread(&scene.answers(81)));
+    // And where both are gone nothing changes any more
+    scene.agent.namespace.ip("link del wire1");
+    scene.hears();
+    scene.agent.namespace.ip("link del wire0");
+    assert_eq!(scene.hears(), "172.31.0.1 is gone: nothing is led there while there are others");
+    scene.places[0] = place(&scene.agent, 0);
+    assert_eq!(scene.hears(), "172.31.0.1 is back");
+    assert_eq!(scene.answers(80), [("place0".to_owned(), 60)].into());
+}
+
+#[test]
+fn over_ipv6_they_are_spread_as_well() {
+    let lan = Lan::with_ipv6(&["--enable-ra", "--dhcp-range=2001:db8:99::,ra-only,64,2m"]);
+    let mut agent = Agent::new();
+    lan.plug(&agent.namespace, "lan0");
+    let ipv6 = "replicas: [172.31.1.1], to6: 'fd00:31:0::1', replicas6: ['fd00:31:1::1']";
+    agent.tell(&spec_for("6", &FORWARDS.replace("replicas: [172.31.1.1]", ipv6)));
+    let _places = [0, 1].map(|number| place(&agent, number));
+    let address = agent.ipv6(1).addresses[0].address.addr();
+    let client = lan.client6();
+    for port in [80, 81] {
+        let answers = answers(&client, (address, port).into());
+        assert!(are_spread(&answers), "{port}: {answers:?}");
+    }
+}
+
+#[test]
+fn a_replica_of_one_family_only_is_refused() {
+    let mut agent = Agent::new();
+    agent
+        .tell(&spec("  - {protocol: tcp, port: 80, to: 172.31.0.1, to6: 'fd00::1', replicas: [172.31.1.1]}"));
+    let (code, log) = agent.wait();
+    assert_eq!(code, 2);
+    assert!(log.contains("there are 1 replicas and 0 of them over IPv6"), "{log}");
+}
