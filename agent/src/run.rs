@@ -79,8 +79,12 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
     let mut rules = Rules::new(&spec);
     let mut replicas = Replicas::watch(&spec)?;
     let mut uplink = Uplink::watch(&spec, started, reporter).await?;
-    let mut uplink6 =
-        if spec.family.has_v6() { Some(Uplink6::watch(&spec, started, reporter).await?) } else { None };
+    let mut uplink6 = if spec.family.has_v6() {
+        let watching = Uplink6::watch(&spec, started, reporter).await;
+        do_without(watching, &spec, reporter)?
+    } else {
+        None
+    };
     // An uplink that is there asks its server first, and nft works while the answer is on its way.
     if let Some(happening) = uplink.next().now_or_never() {
         uplink.handle(happening?).await?;
@@ -104,9 +108,9 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
             }
             happening = uplink.next() => uplink.handle(happening?).await?,
             happening = next(&mut uplink6) => {
-                let happening = happening?;
-                if let Some(uplink6) = &mut uplink6 {
-                    uplink6.handle(happening).await;
+                match (do_without(happening, &spec, reporter)?, &mut uplink6) {
+                    (Some(happening), Some(uplink6)) => uplink6.handle(happening).await,
+                    _ => uplink6 = None,
                 }
             }
         }
@@ -117,6 +121,19 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
     uplink.stop().await?;
     rules.remove().await;
     Ok(())
+}
+
+/// Goes on without IPv6 where there is to be IPv4.
+fn do_without<T>(result: Result<T, Ipv6Error>, spec: &Spec, reporter: &Reporter) -> Result<Option<T>, Error> {
+    match result {
+        Err(error) if spec.family.has_v4() => {
+            let message = format!("there is no IPv6 from now on: {error}");
+            warn!("{message}");
+            reporter.report(Event::Warning { message });
+            Ok(None)
+        }
+        result => Ok(Some(result?)),
+    }
 }
 
 /// Waits for what happens to IPv6, for ever where there is to be none. Cancel-safe.

@@ -1,6 +1,6 @@
 //! IPv6 on the uplink: carries out what the host does on its link, and reports it.
 //!
-//! What goes wrong here is a warning: IPv4 goes on, and so does the agent.
+//! What goes wrong here is a warning where there is IPv4, too: that goes on, and so does the agent.
 
 use std::{future, io};
 
@@ -58,6 +58,8 @@ pub struct Uplink6<'a> {
     attached: Option<Attached>,
     /// Whether addresses have been reported that were not lost since.
     has_addresses: bool,
+    /// The last warning of something that stays as it is.
+    warned: Option<String>,
 }
 
 /// What there is while the interface is.
@@ -80,8 +82,20 @@ impl<'a> Uplink6<'a> {
         let changes = Ipv6Changes::watch()?;
         let alarm = Alarm::new().map_err(Ipv6Error::Timer)?;
         let rng = rand::make_rng();
-        let (attached, has_addresses) = (None, false);
-        Ok(Self { name, hostname, reporter, started, links, changes, alarm, rng, attached, has_addresses })
+        let (attached, has_addresses, warned) = (None, false, None);
+        Ok(Self {
+            name,
+            hostname,
+            reporter,
+            started,
+            links,
+            changes,
+            alarm,
+            rng,
+            attached,
+            has_addresses,
+            warned,
+        })
     }
 
     /// Waits for the next thing to happen. Cancel-safe.
@@ -188,15 +202,25 @@ impl<'a> Uplink6<'a> {
         let Some(attached) = &mut self.attached else { return Ok(()) };
         self.alarm.set(attached.host.deadline()).map_err(Ipv6Error::Timer)?;
         let Attached { link, host, socket } = attached;
-        match (host.link_local(), &socket) {
-            (Some(address), None) => *socket = Some(Socket::open(&self.name, link.index, link.mac, address)?),
-            (None, Some(_)) => *socket = None,
-            (Some(_), Some(_)) | (None, None) => {}
-        }
+        let opened = match (host.link_local(), &socket) {
+            (Some(address), None) => {
+                Socket::open(&self.name, link.index, link.mac, address).map(|opened| *socket = Some(opened))
+            }
+            (None, Some(_)) => {
+                *socket = None;
+                Ok(())
+            }
+            (Some(_), Some(_)) | (None, None) => Ok(()),
+        };
+        // One that fails does not keep the others.
+        let mut result = opened.map_err(Ipv6Error::from);
         for action in actions {
-            self.carry_out(action).await?;
+            let done = self.carry_out(action).await;
+            if result.is_ok() {
+                result = done;
+            }
         }
-        Ok(())
+        result
     }
 
     async fn carry_out(&mut self, action: Action) -> Result<(), Ipv6Error> {
@@ -206,7 +230,13 @@ impl<'a> Uplink6<'a> {
             Action::Dhcp(message) => said(socket.as_ref().map(|socket| socket.send(&message))),
             Action::Configure(configuration) => {
                 let wanted = to_configuration(&configuration, Instant::now());
-                self.links.configure_ipv6(link, &wanted).await?;
+                match self.links.configure_ipv6(link, &wanted).await {
+                    Ok(left_out) => left_out.into_iter().for_each(|message| self.warn_once(message)),
+                    Err(error) => {
+                        self.refused();
+                        return Err(error.into());
+                    }
+                }
             }
             Action::InUse(in_use) => self.report(in_use),
             Action::Searching(search) => self.reporter.report(Reported::SearchingIpv6(search)),
@@ -214,6 +244,29 @@ impl<'a> Uplink6<'a> {
             Action::Ignore(why) => debug!(%why, "ignored a DHCPv6 message"),
         }
         Ok(())
+    }
+
+    /// The host is to try it again, and to know meanwhile that it is not so.
+    fn refused(&mut self) {
+        if let Some(attached) = &mut self.attached {
+            let mut context = Context { now: Instant::now(), rng: &mut self.rng };
+            let actions = attached.host.step(Event::Refused, &mut context);
+            if let Err(error) = self.alarm.set(attached.host.deadline()) {
+                debug!(%error, "it is not tried again by itself");
+            }
+            for action in actions {
+                if let Action::InUse(in_use) = action {
+                    self.report(in_use);
+                }
+            }
+        }
+    }
+
+    fn warn_once(&mut self, message: String) {
+        if self.warned.as_ref() != Some(&message) {
+            self.warned = Some(message.clone());
+            self.warn(message);
+        }
     }
 
     fn warn(&self, message: String) {

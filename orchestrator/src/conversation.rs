@@ -113,7 +113,8 @@ impl Conversation {
         progress: &Progress,
     ) -> Result<Option<Ending>, DockerError> {
         let answers = |state: &AgentState| state.answers(families, spec.forward());
-        if !self.hear_until(|state| answers(state) || warns_of_forwards(state), progress).await? {
+        let warns = |state: &AgentState| warns_of_forwards(state, spec);
+        if !self.hear_until(|state| answers(state) || warns(state), progress).await? {
             return Ok(None);
         }
         if answers(&self.state) {
@@ -170,9 +171,11 @@ impl Conversation {
 }
 
 /// Whether the agent is not content with new forwards: others are in force, so they are what it warns of. Before any are in
-/// force a warning is about something else, such as a subnet that overlaps.
-fn warns_of_forwards(state: &AgentState) -> bool {
-    state.warning.is_some() && state.forward.is_some() && state.has_address()
+/// force a warning is about something else, such as a subnet that overlaps, and so it is once these are, while an address of the
+/// other family is waited for.
+fn warns_of_forwards(state: &AgentState, spec: &Spec) -> bool {
+    let are_others = state.forward.as_ref().is_some_and(|forward| forward != spec.forward());
+    state.warning.is_some() && are_others && state.has_address()
 }
 
 /// Waits until the container has ended. Where that cannot be found out, its streams are what there is to go by.
@@ -244,6 +247,16 @@ mod tests {
         let mut conversation = telling(&["warning", "forwarding"], stream::pending());
         assert_eq!(heard(&mut conversation).await, Some(Ending::Answers));
         assert_eq!(conversation.state.warning, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_warning_is_no_answer_while_the_other_family_is_waited_for() {
+        let mut conversation = telling(&["forwarding", "warning", "warning"], stream::pending());
+        let waiting = timeout(GRACE * 4, conversation.hear(&spec(), Families::Both, &Progress::Quiet)).await;
+        assert!(waiting.is_err(), "{waiting:?}");
+        let mut conversation = telling(&["forwarding", "warning", "ipv6"], stream::pending());
+        let heard = conversation.hear(&spec(), Families::Both, &Progress::Quiet).await;
+        assert_eq!(heard.expect("a stream without errors"), Some(Ending::Answers));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,11 +13,11 @@ use crate::{
 pub fn no_address(interface: &str, families: Families, state: &AgentState, noise: Option<&Noise>) -> String {
     let has_v6 = families.wanted().has_v6();
     let lacks_v4 = families.wanted().has_v4() && state.address().is_none();
-    let ipv6 = state
-        .ipv6_search
-        .as_ref()
-        .filter(|_| has_v6 && state.ipv6.is_none())
-        .map(|search| format!("no IPv6 address on {interface}: {}", search.cause().escape_debug()));
+    let ipv6 = (has_v6 && state.ipv6.is_none() && state.phase != Phase::Starting).then(|| {
+        let cause = state.ipv6_search.as_ref().map(|search| search.cause().escape_debug().to_string());
+        let cause = cause.unwrap_or("the agent has asked, and no answer is overdue yet".to_owned());
+        format!("no IPv6 address on {interface}: {cause}")
+    });
     match ipv6 {
         Some(ipv6) if lacks_v4 => format!("{ipv6}\n  nor one of IPv4: {}", no_v4(interface, state, noise)),
         Some(ipv6) => format!(

@@ -73,10 +73,11 @@ fn an_address_is_made_of_a_routers_prefix_and_the_mac_address() {
     // And what the kernel has is what was announced, by us and not by itself
     let routes = agent.namespace.ip("-6 route show dev lan0");
     assert!(routes.contains(&format!("default via {} proto ra metric 1024", ipv6.routers[0])), "{routes}");
-    assert!(routes.contains("2001:db8:99::/64 proto ra metric 256"), "{routes}");
+    assert!(routes.contains("2001:db8:99::/64 proto ra metric 512"), "{routes}");
     // And everybody reaches the target over both
     let target = agent.target();
-    serve(&target, "--tcp 80 --udp 53");
+    serve(&target, "--tcp 80 --tcp 81 --udp 53");
+    serve(&agent.namespace, "--tcp 81");
     let (near, far) = (lan.client6(), lan.routed_client6());
     for client in [&near, &far] {
         for port in [80, 8080] {
@@ -84,8 +85,11 @@ fn an_address_is_made_of_a_routers_prefix_and_the_mac_address() {
         }
         fetch(client, (leased.expect("a lease"), 80)).expect("the page, over IPv4");
     }
-    // And nothing else is to be had there
+    // And nothing else is to be had there, nor behind it for who takes it for a router
     assert!(fetch(&near, at(address, 81)).is_err());
+    near.ip(&format!("route add fd00:30::/64 via {address}"));
+    assert!(fetch(&near, at(parsed(TARGET6), 80)).is_err());
+    assert!(fetch(&near, at(parsed("fd00:30::1"), 81)).is_err());
     let ping = |from: &Netns| from.command("ping").args(["-c1", "-W2", &address.to_string()]).status();
     assert!(ping(&near).is_ok_and(|status| status.success()), "no answer to a ping");
 }
@@ -116,7 +120,7 @@ fn a_dhcpv6_server_gives_an_address_and_gets_it_back() {
 fn kea_gives_an_address_and_radvd_says_so() {
     let mut lan = Lan::without_server();
     lan.add_ipv6();
-    radvd(&lan, "AdvManagedFlag on;");
+    radvd(&lan, "AdvManagedFlag on;", "");
     kea(&mut lan);
     let mut agent = agent(&lan, "6", &services());
     let ipv6 = agent.ipv6(2);
@@ -191,7 +195,7 @@ fn a_router_that_says_goodbye_is_none_any_more() {
     agent.ipv6(1);
     // radvd says so when it ends; dnsmasq does not
     lan.stop_server();
-    radvd(&lan, "");
+    radvd(&lan, "", "");
     let pid = fs::read_to_string(lan.file("radvd.pid")).expect("it runs");
     run(&["kill", pid.trim()]);
     let ipv6 = agent.expect("no router", |event| match event {
@@ -228,27 +232,96 @@ fn a_list_of_sources_holds_for_both_families() {
 }
 
 #[test]
-fn datagrams_are_answered_over_ipv6_and_too_large_ones_are_told_about() {
+fn a_forward_of_everything_leaves_the_agents_own_port_alone() {
+    let lan = Lan::with_ipv6(&STATEFUL);
+    let agent = agent(&lan, "6", &forward6("udp", "1-1000", TARGET, TARGET6));
+    let address = agent.ipv6(1).addresses[0].address.addr();
+    let target = agent.target();
+    serve(&target, "--udp 53");
+    assert_eq!(echo(&lan.client6(), at(address, 53), "hello").expect("an answer"), "hello");
+}
+
+#[test]
+fn an_uplink_that_was_down_has_everything_again() {
+    let mut lan = Lan::without_server();
+    lan.add_ipv6();
+    // For ever, so that no later announcement brings about anything
+    radvd(&lan, "AdvDefaultLifetime 9000;", "AdvValidLifetime infinity; AdvPreferredLifetime infinity;");
+    let agent = agent(&lan, "6", &services());
+    let address = agent.ipv6(1).addresses[0].address.addr();
+    let target = agent.target();
+    serve(&target, "--tcp 80");
+    let client = lan.routed_client6();
+    fetch(&client, at(address, 80)).expect("the page");
+    agent.namespace.ip("link set lan0 down");
+    agent.ipv6(0);
+    agent.namespace.ip("link set lan0 up");
+    agent.ipv6(1);
+    wait_until("the page is there again", || fetch(&client, at(address, 80)).is_ok());
+    lan.stop_server();
+}
+
+#[test]
+fn what_the_lan_announces_does_not_lead_inside() {
+    let lan = Lan::without_server();
+    lan.add_ipv6();
+    let agent = agent(&lan, "6", &services());
+    let target = agent.target();
+    serve(&target, "--tcp 80");
+    radvd(
+        &lan,
+        "",
+        "}; prefix fd00:30::/64 { AdvAutonomous off; }; prefix fd00:30::/127 { AdvAutonomous off;",
+    );
+    let warning =
+        agent.expect(
+            "a warning",
+            |event| {
+                if let Event::Warning { message } = event { Some(message) } else { None }
+            },
+        );
+    assert!(warning.contains("reaches into fd00:30::/64, which is inside"), "{warning}");
+    let address = agent.ipv6(1).addresses[0].address.addr();
+    fetch(&lan.client6(), at(address, 80)).expect("the page");
+    let routes = agent.namespace.ip("-6 route show");
+    assert!(!routes.contains("fd00:30::/64 dev lan0") && !routes.contains("fd00:30::/127"), "{routes}");
+}
+
+#[test]
+fn without_a_link_local_address_it_says_why() {
+    let lan = Lan::with_ipv6(&SLAAC);
+    let squatter = lan.client6();
+    squatter.ip("addr add fe80::5e:10ff:fe00:1/64 dev eth0 nodad");
+    let agent = agent(&lan, "6", &services());
+    let (mut warning, mut cause) = (None, None);
+    agent.expect("a warning and a search", |event| {
+        match event {
+            Event::Warning { message } => warning = Some(message),
+            Event::SearchingIpv6(search) => cause = Some(search.cause()),
+            _ => {}
+        }
+        (warning.is_some() && cause.is_some()).then_some(())
+    });
+    assert!(warning.is_some_and(|said| said.contains("fe80::5e:10ff:fe00:1 is used by somebody else")));
+    assert!(cause.is_some_and(|said| said.contains("link-local")));
+}
+
+#[test]
+fn datagrams_are_answered_over_ipv6() {
     let lan = Lan::with_ipv6(&SLAAC);
     let agent = agent(&lan, "6", &services());
     agent.ipv6(1);
-    let address = parsed("2001:db8:99:0:5e:10ff:fe00:1");
     let target = agent.target();
-    serve(&target, "--tcp 80 --udp 53");
-    let client = lan.client6();
-    assert_eq!(echo(&client, at(address, 53), "hello").expect("an answer"), "hello");
-    // A page over a way whose last part is narrow: the router says so, and the target hears it through the translation
-    let far = lan.routed_client6();
-    lan.router.ip("link set wan0 mtu 1300");
-    far.ip("link set eth0 mtu 1300");
-    fetch(&far, at(address, 80)).expect("the page");
+    serve(&target, "--udp 53");
+    let address = parsed("2001:db8:99:0:5e:10ff:fe00:1");
+    assert_eq!(echo(&lan.client6(), at(address, 53), "hello").expect("an answer"), "hello");
 }
 
-/// Starts radvd on the LAN, with a prefix and what else it is to say.
-fn radvd(lan: &Lan, says: &str) {
+/// Starts radvd on the LAN, with a prefix and what else it is to say, of itself and of the prefix.
+fn radvd(lan: &Lan, says: &str, of_prefix: &str) {
     let [config, pid] = ["radvd.conf", "radvd.pid"].map(|name| lan.file(name).display().to_string());
     let text = format!(
-        "interface br0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; {says}\n prefix 2001:db8:99::/64 {{ }}; }};\n"
+        "interface br0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; {says}\n prefix 2001:db8:99::/64 {{ {of_prefix} }}; }};\n"
     );
     fs::write(&config, text).expect("a file");
     let arguments =

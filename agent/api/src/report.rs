@@ -173,7 +173,12 @@ pub struct Ipv6Search {
 impl Ipv6Search {
     /// Why there is no address, as far as what was answered tells.
     pub fn cause(&self) -> String {
+        let asked = self.router_solicitations;
         match (self.router_advertisements, self.managed, self.advertises, &self.message) {
+            (0, ..) if asked == 0 => {
+                "its link-local address, from which routers are asked, is not there yet or somebody else's"
+                    .into()
+            }
             (0, ..) => {
                 "no router answers: there is no IPv6 on this LAN, or its router does not announce it".into()
             }

@@ -9,6 +9,7 @@ use landfall_api::{Ipv6Search, LostReason, MacAddr, Origin};
 use rand::{Rng, RngExt as _};
 
 use super::{
+    budget::Budget,
     configuration::{Address, Configuration, InUse},
     router::Advertisement,
     slaac::Told,
@@ -23,6 +24,9 @@ use crate::{
 const SOLICIT_AGAIN: Duration = Duration::from_secs(4);
 const SOLICIT_LONGEST: Duration = Duration::from_hours(1);
 
+/// After so long what the kernel has refused is tried again.
+const REFUSED_AGAIN: Duration = Duration::from_secs(5);
+
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -36,6 +40,8 @@ pub enum Event<'a> {
     Advertised(Ipv6Addr, Advertisement),
     /// A DHCPv6 message came.
     Dhcp(&'a [u8]),
+    /// What was to be configured could not be, or not all of it.
+    Refused,
     /// The deadline may have passed.
     Deadline,
     /// The agent is asked to stop.
@@ -84,23 +90,33 @@ pub enum Action {
 /// A host on one link.
 #[derive(Debug)]
 pub struct Host {
-    mac: MacAddr,
-    is_up: bool,
-    is_stopped: bool,
+    pub(super) mac: MacAddr,
+    pub(super) is_up: bool,
+    pub(super) is_stopped: bool,
     /// The time of the last step.
-    now: Instant,
-    link_local: Option<Ipv6Addr>,
-    present: Vec<Found>,
-    /// Made of a prefix, and somebody else's.
-    duplicates: Vec<Ipv6Addr>,
-    told: Told,
+    pub(super) now: Instant,
+    pub(super) link_local: Option<Ipv6Addr>,
+    /// When it is overdue.
+    pub(super) overdue: Option<Instant>,
+    pub(super) present: Vec<Found>,
+    /// Addresses of ours that have passed their check.
+    pub(super) checked: Vec<Ipv6Addr>,
+    /// Made of a prefix, and somebody else's, until then.
+    pub(super) duplicates: Vec<(Ipv6Addr, Instant)>,
+    pub(super) told: Told,
     /// When to ask the routers again, and how long to wait then; none once one has answered.
-    solicit: Option<(Instant, Duration)>,
-    search: Ipv6Search,
-    dhcp: dhcp6::Client,
-    information: Information,
-    configured: Configuration,
-    in_use: InUse,
+    pub(super) solicit: Option<(Instant, Duration)>,
+    pub(super) search: Ipv6Search,
+    pub(super) dhcp: dhcp6::Client,
+    pub(super) information: Information,
+    pub(super) configured: Configuration,
+    /// When to try again what was refused.
+    pub(super) retry: Option<Instant>,
+    pub(super) in_use: InUse,
+    /// How often to configure and to report.
+    pub(super) budgets: [Budget; 2],
+    /// When what the budgets have put off is due.
+    pub(super) put_off: Option<Instant>,
 }
 
 impl Host {
@@ -112,7 +128,9 @@ impl Host {
             is_stopped: false,
             now: Instant::BOOT,
             link_local: None,
+            overdue: None,
             present: Vec::new(),
+            checked: Vec::new(),
             duplicates: Vec::new(),
             told: Told::default(),
             solicit: None,
@@ -120,7 +138,10 @@ impl Host {
             dhcp: dhcp6::Client::new(identity),
             information: Information::default(),
             configured: Configuration::default(),
+            retry: None,
             in_use: InUse::default(),
+            budgets: Default::default(),
+            put_off: None,
         }
     }
 
@@ -132,18 +153,30 @@ impl Host {
     /// When to say that the deadline may have passed.
     pub fn deadline(&self) -> Option<Instant> {
         let solicit = self.solicit.map(|(at, _)| at);
-        [solicit, self.told.next_end(self.now), self.dhcp.deadline()].into_iter().flatten().min()
+        let told = self.told.next_end(self.now);
+        let duplicates = self.duplicates.iter().map(|(_, until)| *until).min();
+        let own = [solicit, told, self.overdue, self.retry, self.put_off, duplicates];
+        own.into_iter().chain([self.dhcp.deadline()]).flatten().min()
     }
 
     /// Takes what happened, and says what to do.
     pub fn step(&mut self, event: Event<'_>, context: &mut Context<'_>) -> Vec<Action> {
         self.now = context.now;
-        self.told.expire(self.now);
+        let now = self.now;
+        self.told.expire(now);
+        self.duplicates.retain(|(_, until)| *until > now);
+        self.retry.take_if(|at| *at <= now);
+        self.put_off.take_if(|at| *at <= now);
         let mut actions = match event {
             Event::LinkUp | Event::LinkDown => self.link(event == Event::LinkUp, context),
             Event::Addresses(found) => self.addresses(found, context),
             Event::Advertised(from, said) => self.advertised(from, &said, context),
             Event::Dhcp(message) => self.ask_dhcp(dhcp6::Event::Received(message), context),
+            Event::Refused => {
+                self.configured = Configuration::default();
+                self.retry = Some(now + REFUSED_AGAIN);
+                Vec::new()
+            }
             Event::Deadline => self.deadline_passed(context),
             Event::Stop => {
                 self.is_stopped = true;
@@ -158,7 +191,16 @@ impl Host {
     fn link(&mut self, is_up: bool, context: &mut Context<'_>) -> Vec<Action> {
         let is_news = self.is_up != is_up;
         self.is_up = is_up;
-        if is_news { self.start_or_pause(context) } else { Vec::new() }
+        if !is_news {
+            return Vec::new();
+        }
+        if is_up {
+            // The kernel may have lost all of it meanwhile, and neighbours are others.
+            self.configured = Configuration::default();
+            self.duplicates.clear();
+            self.overdue = Some(self.now + SOLICIT_AGAIN);
+        }
+        self.start_or_pause(context)
     }
 
     /// Whether there is somebody to talk to, and an address to talk from.
@@ -166,7 +208,7 @@ impl Host {
         self.is_up && self.link_local.is_some() && !self.is_stopped
     }
 
-    fn start_or_pause(&mut self, context: &mut Context<'_>) -> Vec<Action> {
+    pub(super) fn start_or_pause(&mut self, context: &mut Context<'_>) -> Vec<Action> {
         let can_talk = self.can_talk();
         self.solicit = can_talk.then_some((self.now, SOLICIT_AGAIN));
         let event = if can_talk { dhcp6::Event::LinkUp } else { dhcp6::Event::LinkDown };
@@ -175,54 +217,12 @@ impl Host {
         actions
     }
 
-    fn addresses(&mut self, found: Vec<Found>, context: &mut Context<'_>) -> Vec<Action> {
-        let before = std::mem::replace(&mut self.present, found);
-        let link_local = self
-            .present
-            .iter()
-            .find(|found| found.address.is_unicast_link_local() && found.presence == Presence::Ready);
-        let link_local = link_local.map(|found| found.address);
-        let mut actions = Vec::new();
-        if self.link_local != link_local {
-            self.link_local = link_local;
-            actions.extend(self.start_or_pause(context));
-        }
-        for address in self.failed(&before) {
-            let is_leased = self.dhcp.lease().is_some_and(|lease| lease.address == address);
-            if is_leased {
-                actions.extend(self.ask_dhcp(dhcp6::Event::Duplicate(address), context));
-            } else {
-                self.duplicates.push(address);
-            }
-            actions.push(Action::Warn(format!("{address} is used by somebody else on the LAN")));
-        }
-        // Who sets the interface down and up again takes its addresses.
-        let is_there =
-            |address: &Address| self.present.iter().any(|found| found.address == address.net.addr());
-        if !self.configured.addresses.iter().all(is_there) {
-            self.configured = Configuration::default();
-        }
-        actions
-    }
-
-    /// Addresses of ours whose check has shown that they are somebody else's. The kernel keeps such an address, with a mark, or
-    /// takes it away, by how long it would have lived.
-    fn failed(&self, before: &[Found]) -> Vec<Ipv6Addr> {
-        let presence = |all: &[Found], address: Ipv6Addr| {
-            all.iter().find(|found| found.address == address).map(|found| found.presence)
-        };
-        let has_failed = |address: &Ipv6Addr| match presence(&self.present, *address) {
-            Some(Presence::Duplicate) => true,
-            Some(Presence::Tentative | Presence::Ready) => false,
-            None => self.is_up && presence(before, *address) == Some(Presence::Tentative),
-        };
-        let own = self.configured.addresses.iter().map(|address| address.net.addr());
-        own.filter(|address| has_failed(address) && !self.duplicates.contains(address)).collect()
-    }
-
     fn advertised(&mut self, from: Ipv6Addr, said: &Advertisement, context: &mut Context<'_>) -> Vec<Action> {
         if self.is_stopped {
             return Vec::new();
+        }
+        if self.link_local == Some(from) {
+            return vec![Action::Ignore("an advertisement that claims to be our own".to_owned())];
         }
         self.told.learn(from, said, self.now);
         self.search.router_advertisements = self.search.router_advertisements.saturating_add(1);
@@ -253,6 +253,9 @@ impl Host {
 
     fn deadline_passed(&mut self, context: &mut Context<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
+        if self.overdue.take_if(|at| *at <= self.now).is_some() && self.link_local.is_none() {
+            actions.push(Action::Searching(self.search.clone()));
+        }
         if let Some((at, interval)) = self.solicit
             && at <= self.now
         {
@@ -272,7 +275,7 @@ impl Host {
     }
 
     /// Lets the DHCPv6 client do what it does. Its lease is read from it, by `desired`.
-    fn ask_dhcp(&mut self, event: dhcp6::Event<'_>, context: &mut Context<'_>) -> Vec<Action> {
+    pub(super) fn ask_dhcp(&mut self, event: dhcp6::Event<'_>, context: &mut Context<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
         for action in self.dhcp.step(event, context) {
             match action {
@@ -297,20 +300,32 @@ impl Host {
         actions
     }
 
-    /// Says what has changed by the step.
+    /// Says what has changed by the step, unless much has changed of late: then a little later.
     fn settle(&mut self, actions: &mut Vec<Action>) {
-        let desired = self.desired();
-        if desired != self.configured {
-            self.configured = desired.clone();
-            actions.push(Action::Configure(desired));
+        let (desired, now) = (self.desired(), self.now);
+        let [configuring, _] = &mut self.budgets;
+        let can_be_set = self.is_up || self.is_stopped;
+        if can_be_set && desired != self.configured && self.retry.is_none() {
+            if self.is_stopped || configuring.take(now) {
+                self.configured = desired.clone();
+                actions.push(Action::Configure(desired));
+            } else {
+                self.put_off = Some(configuring.next());
+            }
         }
         let in_use = self.now_in_use();
-        if !in_use.is_like(&self.in_use) {
+        if in_use.is_like(&self.in_use) {
+            return;
+        }
+        let [_, reporting] = &mut self.budgets;
+        if self.is_stopped || reporting.take(now) {
             if !in_use.addresses.is_empty() {
                 self.search = Ipv6Search { managed: self.search.managed, ..Ipv6Search::default() };
             }
             self.in_use = in_use.clone();
             actions.push(Action::InUse(in_use));
+        } else {
+            self.put_off = Some(reporting.next());
         }
     }
 
@@ -330,13 +345,15 @@ impl Host {
             preferred: known.preferred,
             valid: known.valid,
         });
-        let made = made.filter(|address| !self.duplicates.contains(&address.net.addr()));
-        let on_link = self.told.prefixes.iter().filter(|prefix| prefix.on_link).map(|prefix| prefix.net);
+        let is_anothers =
+            |address: &Address| self.duplicates.iter().any(|(known, _)| *known == address.net.addr());
+        let made = made.filter(|address| !is_anothers(address));
+        let routers = self.told.defaults(self.now);
         Configuration {
             addresses: leased.into_iter().chain(made).collect(),
-            routers: self.told.defaults(self.now),
-            on_link: on_link.collect(),
-            mtu: self.told.mtu,
+            routers: routers.iter().map(|router| router.address).collect(),
+            on_link: self.told.on_link.iter().map(|(net, _)| *net).collect(),
+            mtu: routers.first().and_then(|router| router.mtu),
         }
     }
 

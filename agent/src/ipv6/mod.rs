@@ -2,6 +2,8 @@
 //!
 //! `host` decides, `socket` acts; `router` and `slaac` are their vocabulary. DHCPv6 is next door, in `dhcp6`.
 
+mod budget;
+mod check;
 mod configuration;
 mod host;
 mod router;

@@ -24,9 +24,11 @@ pub(super) type End = Option<Instant>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     pub routers: Vec<Router>,
+    /// What is on the link, and until when.
+    pub on_link: Vec<(Ipv6Net, End)>,
+    /// What addresses are made of.
     pub prefixes: Vec<Known>,
     pub dns: Vec<(Ipv6Addr, End)>,
-    pub mtu: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +37,17 @@ pub(super) struct Router {
     pub preference: Preference,
     pub managed: bool,
     pub other: bool,
+    pub mtu: Option<u32>,
     /// Until when it is asked the way.
     pub default_until: Instant,
     /// Until when its flags count. One that is no way out may still say where addresses come from.
     pub until: Instant,
 }
 
+/// A prefix that addresses are made of, and for how long they are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub net: Ipv6Net,
-    pub on_link: bool,
-    pub autonomous: bool,
     pub valid: End,
     pub preferred: End,
 }
@@ -56,53 +58,54 @@ const FLAGS: Duration = Duration::from_mins(90);
 impl Told {
     /// Takes what a router says.
     pub fn learn(&mut self, from: Ipv6Addr, said: &Advertisement, now: Instant) {
+        let has_flags = said.managed || said.other;
         let router = Router {
             address: from,
             preference: said.preference,
             managed: said.managed,
             other: said.other,
+            mtu: said.mtu,
             default_until: now + said.lifetime,
-            until: now + said.lifetime.max(FLAGS),
+            until: now + if has_flags { said.lifetime.max(FLAGS) } else { said.lifetime },
         };
-        keep(&mut self.routers, router, |known| known.address == from);
-        self.mtu = said.mtu.or(self.mtu);
+        keep(&mut self.routers, router, |known| known.address == from, |known| Some(known.until));
         for prefix in &said.prefixes {
             self.learn_prefix(prefix, now);
         }
         for (server, lifetime) in &said.dns {
             let until = lifetime.map(|lifetime| now + lifetime);
-            keep(&mut self.dns, (*server, until), |(known, _)| known == server);
+            keep(&mut self.dns, (*server, until), |(known, _)| known == server, |(_, end)| *end);
         }
         self.expire(now);
     }
 
+    /// A flag that is not set says nothing: another router may know better (RFC 4861, section 6.3.4; RFC 4862, section 5.5.3).
     fn learn_prefix(&mut self, prefix: &Prefix, now: Instant) {
         let end = |lifetime: Option<Duration>| lifetime.map(|lifetime| now + lifetime);
-        let Prefix { net, on_link, autonomous, .. } = *prefix;
-        let known = self.prefixes.iter().find(|known| known.net == net).copied();
-        let made = Known {
-            net,
-            on_link: on_link && prefix.valid != Some(Duration::ZERO),
-            autonomous,
-            valid: end(prefix.valid),
-            preferred: end(prefix.preferred),
-        };
-        let made = match known {
-            Some(known) if known.autonomous => {
-                let remaining = known.valid.map(|valid| valid.saturating_duration_since(now));
-                Known { autonomous: true, valid: end(believed(prefix.valid, remaining)), ..made }
-            }
-            Some(_) | None => made,
-        };
-        if known.is_some() || prefix.valid != Some(Duration::ZERO) {
-            keep(&mut self.prefixes, made, |known| known.net == net);
+        let net = prefix.net;
+        if prefix.on_link {
+            keep(&mut self.on_link, (net, end(prefix.valid)), |(known, _)| *known == net, |(_, end)| *end);
         }
+        if !prefix.autonomous || net.prefix_len() != HALF {
+            return;
+        }
+        let known = self.prefixes.iter().find(|known| known.net == net);
+        let valid = match known {
+            Some(known) => {
+                let remaining = known.valid.map(|valid| valid.saturating_duration_since(now));
+                believed(prefix.valid, remaining)
+            }
+            None => prefix.valid,
+        };
+        let made = Known { net, valid: end(valid), preferred: end(prefix.preferred) };
+        keep(&mut self.prefixes, made, |known| known.net == net, |known| known.valid);
     }
 
     /// Forgets what is over.
     pub fn expire(&mut self, now: Instant) {
         let lasts = |end: End| end.is_none_or(|end| end > now);
         self.routers.retain(|router| router.until > now);
+        self.on_link.retain(|(_, end)| lasts(*end));
         self.prefixes.retain(|prefix| lasts(prefix.valid));
         self.dns.retain(|(_, end)| lasts(*end));
     }
@@ -110,35 +113,39 @@ impl Told {
     /// When the next thing is over.
     pub fn next_end(&self, now: Instant) -> Option<Instant> {
         let routers = self.routers.iter().flat_map(|router| [router.until, router.default_until]);
+        let on_link = self.on_link.iter().filter_map(|(_, end)| *end);
         let prefixes = self.prefixes.iter().flat_map(|prefix| [prefix.valid, prefix.preferred]).flatten();
         let dns = self.dns.iter().filter_map(|(_, end)| *end);
-        routers.chain(prefixes).chain(dns).filter(|end| *end > now).min()
+        routers.chain(on_link).chain(prefixes).chain(dns).filter(|end| *end > now).min()
     }
 
     /// The ways out, the best one first; among equals the one that was there first.
-    pub fn defaults(&self, now: Instant) -> Vec<Ipv6Addr> {
-        let mut routers: Vec<&Router> =
-            self.routers.iter().filter(|router| router.default_until > now).collect();
+    pub fn defaults(&self, now: Instant) -> Vec<Router> {
+        let ways_out = self.routers.iter().filter(|router| router.default_until > now);
+        let mut routers: Vec<Router> = ways_out.copied().collect();
         routers.sort_by_key(|router| std::cmp::Reverse(router.preference));
-        routers.into_iter().map(|router| router.address).collect()
+        routers
     }
 
     /// The addresses that an interface with this MAC address makes of the prefixes, and when each is over.
     pub fn addresses(&self, mac: MacAddr) -> Vec<(Ipv6Net, Known)> {
-        let made = |known: &Known| {
-            let is_for_hosts = known.autonomous && known.net.prefix_len() == HALF;
-            is_for_hosts.then(|| (Ipv6Net::new_assert(address(known.net, mac), HALF), *known))
-        };
-        self.prefixes.iter().filter_map(made).collect()
+        let made = |known: &Known| (Ipv6Net::new_assert(address(known.net, mac), HALF), *known);
+        self.prefixes.iter().map(made).collect()
     }
 }
 
-/// Puts an item in the place of the one that it is about, or behind the others while there is room.
-fn keep<T>(items: &mut Vec<T>, item: T, is_it: impl Fn(&T) -> bool) {
-    match items.iter().position(is_it) {
-        Some(place) => items[place] = item,
-        None if items.len() < MOST => items.push(item),
-        None => {}
+/// Puts an item in the place of the one that it is about, or behind the others. Where there is no room, the one that ends first
+/// makes some.
+fn keep<T>(items: &mut Vec<T>, item: T, is_it: impl Fn(&T) -> bool, end: impl Fn(&T) -> End) {
+    if let Some(place) = items.iter().position(is_it) {
+        items[place] = item;
+        return;
+    }
+    items.push(item);
+    if items.len() > MOST {
+        let ends = |item: &T| (end(item).is_none(), end(item));
+        let first = (0..items.len()).min_by_key(|place| ends(&items[*place]));
+        first.map(|place| items.remove(place));
     }
 }
 

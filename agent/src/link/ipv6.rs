@@ -28,8 +28,8 @@ use crate::ipv6::{Found, Presence};
 /// Every destination.
 const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
 
-/// The metrics that the kernel itself gives to a prefix and to the first of the routers.
-const ON_LINK: u32 = 256;
+/// The metrics of what is on the link, behind those of networks that interfaces have addresses in (256), and of the first router.
+const ON_LINK: u32 = 512;
 const FIRST_ROUTER: u32 = 1024;
 
 /// What the uplink is to have of IPv6.
@@ -92,21 +92,29 @@ impl Links {
     /// # Errors
     /// If the kernel refuses.
     pub async fn ipv6_addresses(&self, link: &Link) -> Result<Vec<Found>, LinkError> {
-        Ok(self.ipv6_messages(link).await?.iter().filter_map(found).collect())
+        let all = self.ipv6_messages().await?;
+        Ok(all.iter().filter(|message| message.header.index == link.index).filter_map(found).collect())
     }
 
     /// Makes the uplink have `wanted` of IPv6 beside its link-local address, and nothing else; and the default route lead
-    /// nowhere else, in a namespace of the agent's own.
+    /// nowhere else, in a namespace of the agent's own. Gives what is left out, and why.
     ///
     /// # Errors
-    /// The first thing that the kernel refuses.
-    pub async fn configure_ipv6(&self, link: &Link, wanted: &Ipv6Configuration) -> Result<(), LinkError> {
+    /// The first thing that the kernel refuses; the others are done.
+    pub async fn configure_ipv6(
+        &self,
+        link: &Link,
+        wanted: &Ipv6Configuration,
+    ) -> Result<Vec<String>, LinkError> {
+        let mut wanted = wanted.clone();
+        let left_out = keep_outside(&mut wanted, &self.ipv6_networks_beside(link).await?);
         let is_wanted = |message: &AddressMessage| {
             let address = net(message);
             wanted.addresses.iter().any(|(net, ..)| Some(*net) == address)
         };
         let is_link_local = |message: &AddressMessage| message.header.scope == AddressScope::Link;
-        let present = self.ipv6_messages(link).await?;
+        let mut present = self.ipv6_messages().await?;
+        present.retain(|message| message.header.index == link.index);
         for old in present.into_iter().filter(|old| !is_wanted(old) && !is_link_local(old)) {
             self.remove_address(old).await?;
         }
@@ -122,15 +130,23 @@ impl Links {
             metric,
             mtu,
         });
-        self.set_ipv6_routes(link, &on_link.chain(routers).collect::<Vec<_>>()).await
+        self.set_ipv6_routes(link, &on_link.chain(routers).collect::<Vec<_>>()).await?;
+        Ok(left_out)
     }
 
-    async fn ipv6_messages(&self, link: &Link) -> Result<Vec<AddressMessage>, LinkError> {
+    /// The networks that other interfaces have addresses in.
+    async fn ipv6_networks_beside(&self, link: &Link) -> Result<Vec<Ipv6Net>, LinkError> {
+        let all = self.ipv6_messages().await?;
+        let beside = all.iter().filter(|message| {
+            message.header.index != link.index && message.header.scope == AddressScope::Universe
+        });
+        Ok(beside.filter_map(net).collect())
+    }
+
+    async fn ipv6_messages(&self) -> Result<Vec<AddressMessage>, LinkError> {
         let mut request = self.handle.address().get();
         request.message_mut().header.family = AddressFamily::Inet6;
-        let all: Vec<AddressMessage> =
-            request.execute().try_collect().await.attempt(&self.name, || "list the addresses".into())?;
-        Ok(all.into_iter().filter(|message| message.header.index == link.index).collect())
+        request.execute().try_collect().await.attempt(&self.name, || "list the addresses".into())
     }
 
     async fn add_ipv6_address(
@@ -177,12 +193,34 @@ impl Links {
         }
         let present: Vec<Route> =
             kept.iter().filter(|message| is_ours(message, link)).map(to_route).collect();
+        let mut result = Ok(());
         for route in wanted.iter().filter(|route| !present.contains(route)) {
             let added = self.handle.route().add(to_message(link, route)).replace().execute().await;
-            added.attempt(&self.name, || format!("set the route to {}", route.destination))?;
+            let added = added.attempt(&self.name, || format!("set the route to {}", route.destination));
+            // One that cannot be is no reason to do without the others.
+            result = result.and(added);
         }
-        Ok(())
+        result
     }
+}
+
+/// Takes out of `wanted` what reaches into `inside`, the networks of other interfaces: targets are there.
+fn keep_outside(wanted: &mut Ipv6Configuration, inside: &[Ipv6Net]) -> Vec<String> {
+    let mut left_out = Vec::new();
+    let mut is_outside = |net: &Ipv6Net| {
+        let reaches = |other: &&Ipv6Net| other.contains(&net.addr()) || net.contains(&other.addr());
+        let harm = inside.iter().find(reaches);
+        left_out.extend(harm.map(|inside| {
+            format!(
+                "{net}, which the LAN announces, is left out: it reaches into {}, which is inside",
+                inside.trunc()
+            )
+        }));
+        harm.is_none()
+    };
+    wanted.on_link.retain(&mut is_outside);
+    wanted.addresses.retain(|(net, ..)| is_outside(net));
+    left_out
 }
 
 /// In whole seconds, rounded down, so that the kernel is never later than who gave it.
@@ -263,4 +301,25 @@ fn to_message(link: &Link, route: &Route) -> RouteMessage {
     };
     message.attributes.extend(route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_lan_announces_does_not_reach_inside() {
+        let net = |text: &str| text.parse::<Ipv6Net>().expect("a network");
+        let inside = [net("fd6c::2/126"), net("fd00:5ca1::3/64")];
+        let mut wanted = Ipv6Configuration {
+            addresses: ["2001:db8::5/64", "fd6c::1/128"].map(|text| (net(text), None, None)).to_vec(),
+            on_link: ["2001:db8::/64", "fd6c::/126", "fd6c::/16", "fd6c::2/127", "fd00:5ca1::/80"]
+                .map(net)
+                .to_vec(),
+            ..Ipv6Configuration::default()
+        };
+        assert_eq!(keep_outside(&mut wanted, &inside).len(), 5);
+        assert_eq!(wanted.on_link, [net("2001:db8::/64")]);
+        assert_eq!(wanted.addresses, [(net("2001:db8::5/64"), None, None)]);
+    }
 }

@@ -32,6 +32,7 @@ pub fn ruleset(uplink: &InterfaceName, family: Family, forward: &[Forward]) -> N
         .chain(quiet(&uplink, family))
         .chain(outgoing(&uplink, forward))
         .chain(guards(&uplink))
+        .chain(own(&uplink, family))
         .chain(forwarding)
         .chain(endings(&uplink, family))
         .for_each(|object| batch.add(object));
@@ -111,6 +112,15 @@ fn guards(uplink: &Expression<'static>) -> [NfListObject<'static>; 3] {
     ]
 }
 
+/// What a DHCPv6 server says is for the agent, whatever is forwarded; that of DHCP for IPv4 has a socket before all rules.
+fn own(uplink: &Expression<'static>, family: Family) -> Option<NfListObject<'static>> {
+    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
+    let is_dhcp = is(field("udp", "dport"), Expression::Number(DHCPV6_CLIENT));
+    family.has_v6().then(|| rule("prerouting", [from_lan, is_of("ipv6"), is_dhcp, accept()]))
+}
+
+const DHCPV6_CLIENT: u32 = 546;
+
 /// The rules that come after those of the forwards, which take most packets.
 fn endings(uplink: &Expression<'static>, family: Family) -> Vec<NfListObject<'static>> {
     let from_lan = || is(meta(MetaKey::Iifname), uplink.clone());
@@ -129,7 +139,7 @@ fn endings(uplink: &Expression<'static>, family: Family) -> Vec<NfListObject<'st
     if family.has_v6() {
         rules.extend([
             errors(Expression::Number(ICMPV6)),
-            rule("input", [from_lan(), is_for(546), accept()]),
+            rule("input", [from_lan(), is_for(DHCPV6_CLIENT), accept()]),
             rule("input", [is(field("icmpv6", "type"), any_of(&WELCOME6)), accept()]),
         ]);
     }

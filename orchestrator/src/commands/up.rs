@@ -210,6 +210,11 @@ impl Up<'_> {
 
     /// Lets the host reach the address, or no longer.
     async fn set_host_access(&self, view: &View, identity: &Identity, way: &Way) -> Result<(), Error> {
+        if self.args.host_access && view.address.is_none() {
+            let name = &view.container;
+            self.progress
+                .note(&format!("warning: {name} has no IPv4 address, so this host does not reach it"));
+        }
         let (true, Some(address)) = (self.args.host_access, view.address) else {
             way.leave_out(&companion::hosts(&self.parent).await?).await?;
             return Ok(companion::remove(&view.container).await?);

@@ -34,7 +34,13 @@ pub fn forward(path: &Path, name: &str) -> Result<(), UplinkError> {
         Err(NetlinkError::Namespace(..)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let set = || write("all", "forwarding", "1").and_then(|()| write(name, "forwarding", "0"));
+    let set = || {
+        // Setting it again would make the uplink a router for a moment.
+        if fs::read_to_string("/proc/sys/net/ipv6/conf/all/forwarding").is_ok_and(|now| now.trim() == "1") {
+            return Ok(());
+        }
+        write("all", "forwarding", "1").and_then(|()| write(name, "forwarding", "0"))
+    };
     namespace.within(set).map_err(UplinkError::NoIpv6)
 }
 
