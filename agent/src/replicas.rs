@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::Ipv4Net;
-use landfall_api::{Forward, Spec};
+use landfall_api::{Forward, InterfaceName, Spec};
 
 use crate::link::{Inside, LinkError};
 
@@ -16,6 +16,8 @@ use crate::link::{Inside, LinkError};
 pub struct Replicas {
     /// None in a namespace that is shared: nothing leads out of it.
     inside: Option<Inside>,
+    uplink: InterfaceName,
+    networks: Vec<(String, Ipv4Net)>,
     known: Known,
 }
 
@@ -30,27 +32,48 @@ impl Replicas {
     /// Watches the networks that lead to targets.
     ///
     /// # Errors
-    /// If the kernel gives no netlink socket.
-    pub fn watch(spec: &Spec) -> Result<Self, LinkError> {
-        let inside =
-            if spec.namespace.is_own() { Some(Inside::watch(spec.interface.clone())?) } else { None };
-        Ok(Self { inside, known: Known::default() })
+    /// If the kernel gives no netlink socket, or refuses.
+    pub async fn watch(spec: &Spec) -> Result<Self, LinkError> {
+        let uplink = spec.interface.clone();
+        let inside = if spec.namespace.is_own() { Some(Inside::watch(uplink.clone())?) } else { None };
+        let mut replicas = Self { inside, uplink, networks: Vec::new(), known: Known::default() };
+        replicas.look().await?;
+        Ok(replicas)
     }
 
-    /// Waits for the networks to change: what they are now. Cancel-safe.
+    /// Waits for the networks to change. Cancel-safe.
     ///
     /// # Errors
     /// If the kernel tells no more.
-    pub async fn next(&mut self) -> Result<Vec<Ipv4Net>, LinkError> {
+    pub async fn next(&mut self) -> Result<(), LinkError> {
         match &mut self.inside {
             Some(inside) => inside.next().await,
             None => pending().await,
         }
     }
 
-    /// Takes what the networks are, and says what has become of the places of these forwards.
-    pub fn learn(&mut self, subnets: &[Ipv4Net], forward: &[Forward]) -> Vec<String> {
-        self.known.learn(subnets, forward)
+    /// Looks what they are now.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn look(&mut self) -> Result<(), LinkError> {
+        if let Some(inside) = &self.inside {
+            self.networks = inside.look().await?;
+        }
+        Ok(())
+    }
+
+    /// The interfaces that have addresses, the uplink's among them.
+    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.networks.iter().map(|(interface, _)| interface.as_str())
+    }
+
+    /// Looks what has become of the places of these forwards: those that are gone or back since the last time.
+    pub fn learn(&mut self, forward: &[Forward]) -> Vec<(Ipv4Addr, bool)> {
+        // The LAN is none of theirs, whatever its subnet.
+        let inside = self.networks.iter().filter(|(interface, _)| *interface != self.uplink.as_str());
+        let subnets: Vec<Ipv4Net> = inside.map(|(_, subnet)| *subnet).collect();
+        self.known.learn(&subnets, forward)
     }
 
     /// Those that are not there any more.
@@ -60,7 +83,7 @@ impl Replicas {
 }
 
 impl Known {
-    fn learn(&mut self, subnets: &[Ipv4Net], forward: &[Forward]) -> Vec<String> {
+    fn learn(&mut self, subnets: &[Ipv4Net], forward: &[Forward]) -> Vec<(Ipv4Addr, bool)> {
         let replicated = forward.iter().filter(|forward| forward.is_replicated());
         let places: BTreeSet<Ipv4Addr> = replicated.flat_map(Forward::addresses).collect();
         let (there, absent): (BTreeSet<Ipv4Addr>, _) =
@@ -68,13 +91,11 @@ impl Known {
         self.seen.extend(&there);
         // Before it has been there once it is only late.
         let out: BTreeSet<Ipv4Addr> = absent.into_iter().filter(|place| self.seen.contains(place)).collect();
-        let gone = out
-            .difference(&self.out)
-            .map(|place| format!("{place} is gone: nothing is led there while there are others"));
-        let back = self.out.intersection(&there).map(|place| format!("{place} is back"));
-        let said = gone.chain(back).collect();
+        let gone = out.difference(&self.out).map(|place| (*place, false));
+        let back = self.out.intersection(&there).map(|place| (*place, true));
+        let news = gone.chain(back).collect();
         self.out = out;
-        said
+        news
     }
 }
 
@@ -100,15 +121,12 @@ mod tests {
         let replica = Ipv4Addr::new(10, 0, 1, 1);
         let forward = [forward(&[replica])];
         let (one, other) = (net("10.0.0.2/30"), net("10.0.1.2/30"));
-        assert_eq!(known.learn(&[one], &forward), [""; 0], "it is not there yet");
-        assert_eq!(known.learn(&[one, other], &forward), [""; 0]);
-        assert_eq!(
-            known.learn(&[one], &forward),
-            ["10.0.1.1 is gone: nothing is led there while there are others"]
-        );
+        assert_eq!(known.learn(&[one], &forward), [], "it is not there yet");
+        assert_eq!(known.learn(&[one, other], &forward), []);
+        assert_eq!(known.learn(&[one], &forward), [(replica, false)]);
         assert_eq!(known.out, [replica].into());
-        assert_eq!(known.learn(&[one], &forward), [""; 0], "it is said once");
-        assert_eq!(known.learn(&[one, other], &forward), ["10.0.1.1 is back"]);
+        assert_eq!(known.learn(&[one], &forward), [], "it is said once");
+        assert_eq!(known.learn(&[one, other], &forward), [(replica, true)]);
         assert!(known.out.is_empty());
     }
 
@@ -117,7 +135,7 @@ mod tests {
         let mut known = Known::default();
         let forward = [forward(&[])];
         known.learn(&[net("10.0.0.2/30")], &forward);
-        assert_eq!(known.learn(&[], &forward), [""; 0]);
+        assert_eq!(known.learn(&[], &forward), []);
         assert!(known.out.is_empty());
     }
 }

@@ -3,12 +3,16 @@
 use std::{collections::BTreeSet, future, net::Ipv4Addr, pin::Pin};
 
 use landfall_api::{Family, Forward, InterfaceName, Namespace, Spec};
+use nftables::schema::Nftables;
 use tracing::warn;
 
 use crate::nat::{self, NftError};
 
 /// The forwards that are in force from now on, or why they are not.
 pub type Applied = Result<Vec<Forward>, NftError>;
+
+/// What was asked of the kernel, and what came of it.
+type Transaction = (Vec<Forward>, Result<(), NftError>);
 
 /// The rules in the kernel, and those on their way there.
 pub struct Rules {
@@ -18,10 +22,15 @@ pub struct Rules {
     state: State,
     /// What is in force, or is to be first.
     forward: Vec<Forward>,
+    /// What was asked for last, and not refused.
+    asked: Vec<Forward>,
     /// The places that nothing is to be led to.
     out: BTreeSet<Ipv4Addr>,
+    /// The interfaces between which packets take a short cut; none if they are not to.
+    short_cut: Option<BTreeSet<String>>,
+    warning: Option<String>,
     wanted: Option<Vec<Forward>>,
-    transaction: Option<Pin<Box<dyn Future<Output = Applied>>>>,
+    transaction: Option<Pin<Box<dyn Future<Output = Transaction>>>>,
 }
 
 /// Whether a transaction has ever succeeded.
@@ -36,11 +45,24 @@ impl Rules {
         let forward = spec.forward().to_vec();
         let (wanted, out) = (Some(forward.clone()), BTreeSet::new());
         let (uplink, namespace, family) = (spec.interface.clone(), spec.namespace, spec.family);
-        Self { uplink, namespace, family, state: State::Absent, forward, out, wanted, transaction: None }
+        Self {
+            uplink,
+            namespace,
+            family,
+            state: State::Absent,
+            asked: forward.clone(),
+            forward,
+            out,
+            short_cut: spec.offload.then(BTreeSet::new),
+            warning: None,
+            wanted,
+            transaction: None,
+        }
     }
 
     /// Asks for these forwards, instead of any others that were asked for.
     pub fn want(&mut self, forward: Vec<Forward>) {
+        self.asked.clone_from(&forward);
         self.wanted = Some(forward);
     }
 
@@ -48,7 +70,7 @@ impl Rules {
     pub fn leave_out(&mut self, out: &BTreeSet<Ipv4Addr>) {
         if self.out != *out {
             self.out.clone_from(out);
-            self.wanted.get_or_insert_with(|| self.forward.clone());
+            self.wanted = Some(self.asked.clone());
         }
     }
 
@@ -62,31 +84,73 @@ impl Rules {
         matches!(self.state, State::InForce)
     }
 
+    /// Passes on by a short cut, from now on, what comes over one of these interfaces and leaves over another, if that is
+    /// wanted. Loopbacks are none of them.
+    pub fn shorten<'a>(&mut self, interfaces: impl Iterator<Item = &'a str>) {
+        let Some(known) = &mut self.short_cut else { return };
+        let now: BTreeSet<String> = interfaces.filter(|name| *name != "lo").map(str::to_owned).collect();
+        if *known != now {
+            *known = now;
+            self.wanted = Some(self.asked.clone());
+        }
+    }
+
+    /// What the kernel could not do, said once.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
+    }
+
     /// Waits for the next transaction to end. Cancel-safe.
     ///
     /// # Errors
     /// If nft refuses it; what was in force is still.
     pub async fn applied(&mut self) -> Applied {
-        if self.transaction.is_none()
-            && let Some(forward) = self.wanted.take()
-        {
-            let reduced: Vec<Forward> = forward.iter().map(|forward| forward.without(&self.out)).collect();
-            let ruleset = match self.namespace {
-                Namespace::Own => nat::ruleset(&self.uplink, self.family, &reduced),
-                Namespace::Shared => nat::shared(&self.uplink, &forward),
+        loop {
+            if self.transaction.is_none()
+                && let Some(forward) = self.wanted.take()
+            {
+                let ruleset = self.ruleset(&forward);
+                self.transaction = Some(Box::pin(async {
+                    let applied = nat::apply(ruleset).await;
+                    (forward, applied)
+                }));
+            }
+            let Some(transaction) = &mut self.transaction else {
+                return future::pending().await;
             };
-            self.transaction = Some(Box::pin(async { nat::apply(ruleset).await.map(|()| forward) }));
+            let (forward, applied) = transaction.await;
+            self.transaction = None;
+            match applied {
+                Ok(()) => {
+                    self.state = State::InForce;
+                    self.forward.clone_from(&forward);
+                    return Ok(forward);
+                }
+                // Without it there is no more to ask for than every kernel has.
+                Err(error) if self.short_cut.take().is_some_and(|interfaces| !interfaces.is_empty()) => {
+                    self.warning = Some(format!("packets take no short cut here: {error}"));
+                    self.wanted.get_or_insert(forward);
+                }
+                Err(error) => {
+                    if self.wanted.is_none() {
+                        self.asked.clone_from(&self.forward);
+                    }
+                    return Err(error);
+                }
+            }
         }
-        let Some(transaction) = &mut self.transaction else {
-            return future::pending().await;
-        };
-        let applied = transaction.await;
-        self.transaction = None;
-        if let Ok(forward) = &applied {
-            self.state = State::InForce;
-            self.forward.clone_from(forward);
+    }
+
+    fn ruleset(&self, forward: &[Forward]) -> Nftables<'static> {
+        match self.namespace {
+            Namespace::Own => {
+                let reduced: Vec<Forward> =
+                    forward.iter().map(|forward| forward.without(&self.out)).collect();
+                let short_cut = self.short_cut.iter().flatten().cloned().collect();
+                nat::ruleset(&self.uplink, self.family, short_cut, &reduced)
+            }
+            Namespace::Shared => nat::shared(&self.uplink, forward),
         }
-        applied
     }
 
     /// Takes them out of the kernel, as far as that is possible.

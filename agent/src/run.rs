@@ -77,7 +77,7 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
         spec = input.next() => spec.ok_or(Error::NoSpec)?.map_err(Error::Spec)?,
     };
     let mut rules = Rules::new(&spec);
-    let mut replicas = Replicas::watch(&spec)?;
+    let mut replicas = Replicas::watch(&spec).await?;
     let mut uplink = Uplink::watch(&spec, started, reporter).await?;
     let mut uplink6 = if spec.family.has_v6() {
         let watching = Uplink6::watch(&spec, started, reporter).await;
@@ -97,14 +97,14 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
                 if rules.are_in_force() {
                     uplink.open().await?;
                 }
-                report(applied, &rules, reporter)?;
+                report(applied, &mut rules, reporter)?;
+                follow(&mut replicas, &mut rules, reporter);
             }
-            subnets = replicas.next() => {
-                for message in replicas.learn(&subnets?, rules.forward()) {
-                    warn!("{message}");
-                    reporter.report(Event::Warning { message });
-                }
-                rules.leave_out(replicas.out());
+            changed = replicas.next() => {
+                changed?;
+                replicas.look().await?;
+                rules.shorten(replicas.interfaces());
+                follow(&mut replicas, &mut rules, reporter);
             }
             happening = uplink.next() => uplink.handle(happening?).await?,
             happening = next(&mut uplink6) => {
@@ -149,7 +149,7 @@ fn replace(rules: &mut Rules, spec: &Spec, replacement: Result<Spec, InputError>
     let message = match replacement {
         Ok(new) if is_of_the_same_kind(&new, spec) => return rules.want(new.forward().to_vec()),
         Ok(_) => {
-            "interface, namespace, family and address cannot change while the agent runs; start another one"
+            "interface, namespace, family, offload and address cannot change while the agent runs; start another one"
                 .to_owned()
         }
         Err(error) => error.to_string(),
@@ -161,12 +161,31 @@ fn replace(rules: &mut Rules, spec: &Spec, replacement: Result<Spec, InputError>
 
 /// Whether only the forwards differ.
 fn is_of_the_same_kind(new: &Spec, old: &Spec) -> bool {
-    let kind = |spec: &Spec| (spec.interface.clone(), spec.namespace, spec.family, spec.address.clone());
+    let kind = |spec: &Spec| {
+        (spec.interface.clone(), spec.namespace, spec.family, spec.offload, spec.address.clone())
+    };
     kind(new) == kind(old)
 }
 
+/// Leads nothing to places that are gone, and says which those are.
+fn follow(replicas: &mut Replicas, rules: &mut Rules, reporter: &Reporter) {
+    for (address, is_there) in replicas.learn(rules.forward()) {
+        if is_there {
+            info!(%address, "a replica is back");
+        } else {
+            warn!(%address, "a replica is gone: nothing is led there while there are others");
+        }
+        reporter.report(Event::Replica { address, is_there });
+    }
+    rules.leave_out(replicas.out());
+}
+
 /// Says which rules are in force. The first ones must be; later ones may be refused, then the old ones stay.
-fn report(applied: Applied, rules: &Rules, reporter: &Reporter) -> Result<(), Error> {
+fn report(applied: Applied, rules: &mut Rules, reporter: &Reporter) -> Result<(), Error> {
+    if let Some(message) = rules.take_warning() {
+        warn!("{message}");
+        reporter.report(Event::Warning { message });
+    }
     match applied {
         Ok(forward) => {
             info!(forwards = forward.len(), "forwarding");

@@ -4,6 +4,7 @@
 
 use std::{future, io};
 
+use ipnet::Ipv6Net;
 use landfall_api::{Address, Event as Reported, HostName, InterfaceName, Ipv6, Ipv6Address, Spec};
 use rand::rngs::StdRng;
 use thiserror::Error;
@@ -58,8 +59,6 @@ pub struct Uplink6<'a> {
     attached: Option<Attached>,
     /// Whether addresses have been reported that were not lost since.
     has_addresses: bool,
-    /// The last warning of something that stays as it is.
-    warned: Option<String>,
 }
 
 /// What there is while the interface is.
@@ -82,20 +81,8 @@ impl<'a> Uplink6<'a> {
         let changes = Ipv6Changes::watch()?;
         let alarm = Alarm::new().map_err(Ipv6Error::Timer)?;
         let rng = rand::make_rng();
-        let (attached, has_addresses, warned) = (None, false, None);
-        Ok(Self {
-            name,
-            hostname,
-            reporter,
-            started,
-            links,
-            changes,
-            alarm,
-            rng,
-            attached,
-            has_addresses,
-            warned,
-        })
+        let (attached, has_addresses) = (None, false);
+        Ok(Self { name, hostname, reporter, started, links, changes, alarm, rng, attached, has_addresses })
     }
 
     /// Waits for the next thing to happen. Cancel-safe.
@@ -231,9 +218,9 @@ impl<'a> Uplink6<'a> {
             Action::Configure(configuration) => {
                 let wanted = to_configuration(&configuration, Instant::now());
                 match self.links.configure_ipv6(link, &wanted).await {
-                    Ok(left_out) => left_out.into_iter().for_each(|message| self.warn_once(message)),
+                    Ok(left_out) => self.left_out(&left_out),
                     Err(error) => {
-                        self.refused();
+                        self.tell_host(Event::Refused);
                         return Err(error.into());
                     }
                 }
@@ -246,26 +233,31 @@ impl<'a> Uplink6<'a> {
         Ok(())
     }
 
-    /// The host is to try it again, and to know meanwhile that it is not so.
-    fn refused(&mut self) {
-        if let Some(attached) = &mut self.attached {
-            let mut context = Context { now: Instant::now(), rng: &mut self.rng };
-            let actions = attached.host.step(Event::Refused, &mut context);
-            if let Err(error) = self.alarm.set(attached.host.deadline()) {
-                debug!(%error, "it is not tried again by itself");
-            }
-            for action in actions {
-                if let Action::InUse(in_use) = action {
-                    self.report(in_use);
-                }
-            }
+    /// What the LAN announces and targets have is the targets'.
+    fn left_out(&mut self, left_out: &[(Ipv6Net, Ipv6Net)]) {
+        if left_out.is_empty() {
+            return;
         }
+        for (net, inside) in left_out {
+            self.warn(format!(
+                "{net}, which the LAN announces, is left out: it reaches into {inside}, which is inside"
+            ));
+        }
+        self.tell_host(Event::LeftOut(left_out.iter().map(|(net, _)| *net).collect()));
     }
 
-    fn warn_once(&mut self, message: String) {
-        if self.warned.as_ref() != Some(&message) {
-            self.warned = Some(message.clone());
-            self.warn(message);
+    /// Tells the host how its configuration went, of which nothing follows at once but a report.
+    fn tell_host(&mut self, event: Event<'_>) {
+        let Some(attached) = &mut self.attached else { return };
+        let mut context = Context { now: Instant::now(), rng: &mut self.rng };
+        let actions = attached.host.step(event, &mut context);
+        if let Err(error) = self.alarm.set(attached.host.deadline()) {
+            debug!(%error, "the alarm is not set");
+        }
+        for action in actions {
+            if let Action::InUse(in_use) = action {
+                self.report(in_use);
+            }
         }
     }
 

@@ -101,6 +101,9 @@ pub struct UpArgs {
     /// Of which families the container is to have addresses on the LAN; an IPv6 address may be reached from beyond it
     #[arg(long, value_enum, default_value_t)]
     pub family: Families,
+    /// Let packets of established connections take a short cut in the kernel (nftables flowtable), which `stats` does not count
+    #[arg(long)]
+    pub offload: bool,
     /// Let this host reach the address, and the containers behind its bridges: a macvlan and a route of its own for it
     #[arg(long)]
     pub host_access: bool,
@@ -131,6 +134,27 @@ impl UpArgs {
     /// The first one that is none, or that claims a port of an earlier one.
     pub fn publish(&self) -> Result<Vec<Publish>, Error> {
         ports::typed(&self.publish)
+    }
+
+    /// Whether what was typed goes together.
+    ///
+    /// # Errors
+    /// The first of what does not.
+    pub fn check(&self) -> Result<(), Error> {
+        let has_v6 = self.family.wanted().has_v6();
+        let has_others = !self.replica.is_empty() || self.publish.iter().any(|port| port.contains(",to="));
+        match self.path {
+            path::Kind::Direct if has_v6 => {
+                let remedy = "take another path: --path wire shows the target its clients, too";
+                Err(Error::Ipv4Only("--path direct", remedy))
+            }
+            path::Kind::Direct if self.offload => Err(Error::NothingToOffload),
+            path::Kind::Direct | path::Kind::Bridge if has_others => Err(Error::WireOnly),
+            _ if self.host_access && self.family == Families::V6 => {
+                Err(Error::Ipv4Only("--host-access", "leave it out, or take --family both"))
+            }
+            path::Kind::Wire | path::Kind::Bridge | path::Kind::Direct => Ok(()),
+        }
     }
 
     /// Who may begin connections where a port does not say.

@@ -155,6 +155,9 @@ pub enum Error {
     /// Only a wire leads to several containers.
     #[error("several containers behind one address need wires: --replica and to= go with --path wire")]
     WireOnly,
+    /// There is no short cut where there is no way.
+    #[error("nothing is passed on with --path direct, so there is nothing to offload\n  leave --offload out")]
+    NothingToOffload,
     /// It is named as another one than itself.
     #[error("{0} is the container that is exposed; --replica names others that serve the same")]
     OwnReplica(String),
@@ -223,6 +226,7 @@ impl Error {
             | Self::TargetNetwork { .. }
             | Self::Ipv4Only(..)
             | Self::WireOnly
+            | Self::NothingToOffload
             | Self::NoPorts(_)
             | Self::TargetIsOurs(_)
             | Self::Stranger(_)

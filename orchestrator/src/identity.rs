@@ -16,6 +16,8 @@ pub struct Identity {
     pub dhcp: Dhcp,
     /// Of which families it is to have addresses.
     pub family: Family,
+    /// Whether packets of established connections take a short cut.
+    pub offload: bool,
     /// The other containers that it leads to, by name, in order.
     pub others: Vec<String>,
     /// How it reaches the target.

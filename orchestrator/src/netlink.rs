@@ -91,6 +91,20 @@ impl Netlink {
         Ok(found.unwrap_or_default().pop())
     }
 
+    /// The names of all interfaces.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn names(&self) -> Result<Vec<String>, NetlinkError> {
+        let found = self.handle.link().get().execute().try_collect::<Vec<_>>().await;
+        let name = |link: LinkMessage| {
+            link.attributes.into_iter().find_map(|attribute| {
+                if let LinkAttribute::IfName(name) = attribute { Some(name) } else { None }
+            })
+        };
+        Ok(found.map_err(refused("list the interfaces"))?.into_iter().filter_map(name).collect())
+    }
+
     /// The IPv4 addresses of all interfaces, each with its interface's index.
     ///
     /// # Errors
@@ -131,6 +145,12 @@ impl Drop for Netlink {
 pub fn short_name(place: &str, container: &str) -> String {
     let digest: [u8; 32] = Sha256::digest(container).into();
     format!("{place}{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+}
+
+/// Whether an interface is called like one in that place.
+pub fn is_short_name(place: &str, name: &str) -> bool {
+    let digits = name.strip_prefix(place).unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Opens the network namespace at `path`, which is `whose`.

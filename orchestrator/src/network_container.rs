@@ -21,6 +21,7 @@ const MAC: &str = "landfall.mac";
 const DHCP: &str = "landfall.dhcp";
 const FAMILY: &str = "landfall.family";
 const PATH: &str = "landfall.path";
+const OFFLOAD: &str = "landfall.offload";
 const OTHERS: &str = "landfall.others";
 const NETWORK: &str = "landfall.network";
 const SPEC: &str = "landfall.spec";
@@ -35,6 +36,7 @@ pub fn labels(target: &str, identity: &Identity, spec: &Spec) -> HashMap<String,
         (MAC, identity.mac.to_string()),
         (DHCP, dhcp),
         (FAMILY, identity.family.to_string()),
+        (OFFLOAD, identity.offload.to_string()),
         (OTHERS, identity.others.join(",")),
         (PATH, identity.path.as_str().to_owned()),
         (NETWORK, identity.path.network().to_owned()),
@@ -73,6 +75,7 @@ fn identity(container: &Container) -> Option<Identity> {
         mac: label(MAC)?.parse().ok()?,
         dhcp: serde_json::from_str(label(DHCP)?).ok()?,
         family: label(FAMILY).map_or(Some(Family::V4), |family| Family::named(family))?,
+        offload: label(OFFLOAD).is_some_and(|offload| offload == "true"),
         others: others(container),
         path: Path::named(path(container), label(NETWORK)?)?,
         image: container.image.clone(),

@@ -64,6 +64,7 @@ mod tests {
             mac: MacAddr([2, 0, 0, 0, 0, 1]),
             dhcp: Dhcp::default(),
             family: Family::V4,
+            offload: false,
             others: Vec::new(),
             path: Path::Wire,
             image: "sha256:1".into(),
@@ -127,6 +128,7 @@ mod tests {
             Identity { path: Path::Bridge("bridge".into()), ..identity() },
             Identity { image: "sha256:2".into(), ..identity() },
             Identity { family: Family::Both, ..identity() },
+            Identity { offload: true, ..identity() },
             Identity { others: vec!["mail".into()], ..identity() },
         ];
         for other in others {

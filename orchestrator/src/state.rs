@@ -111,7 +111,8 @@ impl AgentState {
                     ..self.clone()
                 }
             }
-            Event::Unknown => {}
+            // Which of them are reached the kernel says.
+            Event::Replica { .. } | Event::Unknown => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddrV4},
     path::Path,
     process::{Child, ChildStdin, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -17,6 +17,7 @@ use nix::{
 };
 
 use crate::{
+    client::serve,
     lan::Lan,
     netns::Netns,
     run::{LIMIT, now, path},
@@ -274,6 +275,40 @@ impl Default for Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.process.kill();
+    }
+}
+
+/// A LAN, an agent on it that forwards, its target, and where it is reached.
+pub struct Scene {
+    /// The LAN.
+    pub lan: Lan,
+    /// The agent.
+    pub agent: Agent,
+    /// The target.
+    pub target: Netns,
+    /// The agent's address on the LAN.
+    pub address: Ipv4Addr,
+}
+
+impl Scene {
+    /// With these forwards to a target that serves on these ports.
+    pub fn new(forwards: &str, services: &str) -> Self {
+        let lan = Lan::new();
+        let agent = Agent::on(&lan, forwards);
+        let target = agent.target();
+        serve(&target, services);
+        let address = address(&agent.ready());
+        Self { lan, agent, target, address }
+    }
+
+    /// A public port.
+    pub fn port(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, port)
+    }
+
+    /// The agent's rules, as nft shows them.
+    pub fn ruleset(&self) -> String {
+        self.agent.namespace.run(&["nft", "list", "ruleset"])
     }
 }
 

@@ -63,6 +63,31 @@ pub fn fetch(from: &Netns, to: impl Into<SocketAddr>) -> io::Result<String> {
     ask(&mut connect(from, to)?)
 }
 
+/// Whom the server of a page takes a client for.
+///
+/// # Panics
+/// If it does not answer.
+pub fn seen(client: &Netns, to: impl Into<SocketAddr>) -> String {
+    seen_in(&fetch(client, to).expect("an answer"))
+}
+
+/// Whom the server of datagrams takes a client for.
+///
+/// # Panics
+/// If it does not answer.
+pub fn seen_by_udp(client: &Netns, to: impl Into<SocketAddr>) -> String {
+    seen_in(&echo(client, to, "who am i").expect("an answer"))
+}
+
+/// Whom a page is for, as it says.
+///
+/// # Panics
+/// If it does not say so.
+pub fn seen_in(page: &str) -> String {
+    let (_, seen) = page.split_once("you are ").expect("a greeting");
+    seen.split(' ').next().expect("an address").to_owned()
+}
+
 /// Fetches a page from this thread's own namespace, over a connection of its own, as often and as fast as a benchmark likes.
 ///
 /// # Errors

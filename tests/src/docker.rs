@@ -12,6 +12,11 @@ pub const WEB: &str = "landfall-test-web";
 /// The image of a container that does nothing and exposes nothing.
 pub const IDLE: &str = "landfall-test-idle";
 
+/// What `docker run` is to start for a target that serves in every way, and what `landfall up` is to forward to it.
+pub const SERVICES: [&str; 5] = [WEB, "--udp", "53", "--udp-connected", "54"];
+/// See `SERVICES`.
+pub const FORWARDS: [&str; 6] = ["-p", "80", "-p", "53/udp", "-p", "54/udp"];
+
 /// A container, which is removed in the end with whatever landfall made for it.
 #[derive(Debug)]
 pub struct Target {

@@ -3,37 +3,19 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use landfall_tests::{
-    client::{connect, echo, fetch, serve},
-    docker::{IDLE, Network, Target, WEB, inspect},
+    client::{connect, echo, fetch, seen, seen_by_udp, seen_in, serve},
+    docker::{FORWARDS, IDLE, Network, SERVICES, Target, inspect},
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::landfall,
     netns::Netns,
     run::{output, run, wait_until},
 };
 
-const SERVICES: [&str; 5] = [WEB, "--udp", "53", "--udp-connected", "54"];
-const FORWARDS: [&str; 6] = ["-p", "80", "-p", "53/udp", "-p", "54/udp"];
-
 /// Runs `up` with the direct path, and gives the address.
 fn up(target: &Target, interface: &str, options: &[&str]) -> Ipv4Addr {
     let said =
         landfall(&[&["up", "-q", &target.name, interface, "--path", "direct"], options].concat()).done();
     said.trim().parse().expect("an address")
-}
-
-/// Whom the target takes a client for, at a TCP port.
-fn seen(client: &Netns, address: Ipv4Addr, port: u16) -> String {
-    seen_in(&fetch(client, SocketAddrV4::new(address, port)).expect("an answer"))
-}
-
-/// Whom the target takes a client for, at a UDP port.
-fn seen_at(client: &Netns, address: Ipv4Addr, port: u16) -> String {
-    seen_in(&echo(client, SocketAddrV4::new(address, port), "who am i").expect("an answer"))
-}
-
-fn seen_in(page: &str) -> String {
-    let (_, seen) = page.split_once("you are ").expect("a greeting");
-    seen.split(' ').next().expect("an address").to_owned()
 }
 
 #[test]
@@ -55,9 +37,9 @@ fn the_target_is_a_machine_of_the_lan() {
         let address = up(&target, &interface, &FORWARDS);
         // It sees who asks, on the LAN and beyond its router, and answers from the address that was asked
         for (client, its_address) in &clients {
-            assert_eq!(seen(client, address, 80), *its_address, "{what}");
-            assert_eq!(seen_at(client, address, 53), *its_address, "{what}");
-            assert_eq!(seen_at(client, address, 54), *its_address, "{what}, from a connected socket");
+            assert_eq!(seen(client, (address, 80)), *its_address, "{what}");
+            assert_eq!(seen_by_udp(client, (address, 53)), *its_address, "{what}");
+            assert_eq!(seen_by_udp(client, (address, 54)), *its_address, "{what}, from a connected socket");
             client.run(&["ping", "-q", "-c", "1", "-W", "5", &address.to_string()]);
         }
         // Its own way out stays, or is the LAN's if it had none
@@ -110,8 +92,8 @@ fn nothing_changes_on_the_targets_own_networks() {
     for port in [53, 54] {
         echo(&neighbour, SocketAddrV4::new(inner, port), "hello").expect("an answer within the network");
     }
-    let address = address.parse().expect("an address");
-    for seen in [seen(&client, address, 80), seen_at(&client, address, 54)] {
+    let address: Ipv4Addr = address.parse().expect("an address");
+    for seen in [seen(&client, (address, 80)), seen_by_udp(&client, (address, 54))] {
         assert_eq!(seen, "10.99.0.77");
     }
     // The target reaches the host as it did
@@ -169,7 +151,7 @@ fn ports_that_change_and_ports_for_some() {
     let options = ["-p", "80,limit=3/hour", "-p", "8080:80,from=10.98.0.0/24", "-p", "1053:53/udp"];
     let address = up(&target, &interface, &options);
     let at = |port| SocketAddrV4::new(address, port);
-    assert_eq!(seen(&far, address, 8080), ROUTED_CLIENT);
+    assert_eq!(seen(&far, (address, 8080)), ROUTED_CLIENT);
     assert!(connect(&near, at(8080)).is_err());
     for client in [&near, &far] {
         echo(client, at(1053), "hello").expect("an answer");
@@ -180,14 +162,14 @@ fn ports_that_change_and_ports_for_some() {
     let id = || inspect(&target.network_container(), "{{.Id}}");
     let before = id();
     assert_eq!(up(&target, &interface, &["-p", "80", "-p", "8080:80,from=10.99.0.0/24"]), address);
-    assert_eq!((id(), seen(&near, address, 8080)), (before, CLIENT.to_owned()));
+    assert_eq!((id(), seen(&near, (address, 8080))), (before, CLIENT.to_owned()));
     assert!(connect(&far, at(8080)).is_err() && connect(&near, at(80)).is_ok());
     // And from one path to the other and back it is the same address
     let wire = ["up", "-q", &target.name, &interface, "-p", "80"];
     assert_eq!(landfall(&wire).done().trim(), address.to_string());
-    assert_eq!(seen(&far, address, 80), ROUTED_CLIENT);
+    assert_eq!(seen(&far, (address, 80)), ROUTED_CLIENT);
     assert_eq!(up(&target, &interface, &["-p", "80"]), address);
-    assert_eq!(seen(&far, address, 80), ROUTED_CLIENT);
+    assert_eq!(seen(&far, (address, 80)), ROUTED_CLIENT);
     landfall(&["down", &target.name]).done();
     assert_eq!(target.traces(), [""; 0]);
     assert_eq!(target.inside(&["nft", "list", "tables"]), "");
@@ -204,7 +186,7 @@ fn a_target_that_comes_back_has_its_address_again() {
     let said = landfall(&[&["up", &target.name, &interface, "--path", "direct"], &FORWARDS[..]].concat());
     assert!(said.stderr.contains("left behind"), "{}", said.stderr);
     assert!(said.done().ends_with(&format!("ip={address}\n")));
-    assert_eq!(seen(&client, address, 80), CLIENT);
+    assert_eq!(seen(&client, (address, 80)), CLIENT);
     // It was not given back meanwhile
     let log = run(&["docker", "logs", &target.network_container()]);
     assert!(!log.contains("searching"), "{log}");
@@ -227,7 +209,7 @@ fn whatever_dies_first_nothing_is_left() {
         output(&["docker", "unpause", &target.name]);
         // Either the next `up` repairs it
         address = up(&target, &interface, &FORWARDS);
-        assert_eq!(seen(&client, address, 80), CLIENT, "after {death:?}");
+        assert_eq!(seen(&client, (address, 80)), CLIENT, "after {death:?}");
         run(death);
         // Or `down` takes it away
         landfall(&["down", &target.name]).done();

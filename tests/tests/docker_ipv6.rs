@@ -2,15 +2,14 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
 };
 
 use landfall_tests::{
-    client::{connect, echo, fetch},
-    docker::{Network, Target, WEB, inspect},
+    client::{connect, fetch, seen, seen_by_udp},
+    docker::{FORWARDS, Network, SERVICES, Target, WEB, inspect},
     lan::{CLIENT6, Lan, ROUTED_CLIENT6},
     landfall::landfall,
-    netns::Netns,
     run::{run, slowness},
 };
 use serde_json::Value;
@@ -24,24 +23,10 @@ const DUAL: [&str; 4] = [
 ];
 const ONLY_V6: [&str; 2] = ["--enable-ra", "--dhcp-range=2001:db8:99::1000,2001:db8:99::1fff,64,10m"];
 
-/// The arguments of a target that serves in every way.
-const SERVICES: [&str; 5] = [WEB, "--udp", "53", "--udp-connected", "54"];
-const FORWARDS: [&str; 8] = ["-p", "80", "-p", "8080:80", "-p", "53/udp", "-p", "54/udp"];
-
 /// Runs `up`, and gives the addresses.
 fn up(target: &Target, interface: &str, options: &[&str]) -> Vec<IpAddr> {
     let said = landfall(&[&["up", "-q", &target.name, interface], options].concat()).done();
     said.lines().map(|line| line.parse().expect("an address")).collect()
-}
-
-/// Whom the target takes a client for.
-fn seen(client: &Netns, to: SocketAddr) -> String {
-    seen_in(&fetch(client, to).expect("an answer"))
-}
-
-fn seen_in(page: &str) -> String {
-    let (_, seen) = page.split_once("you are ").expect("a greeting");
-    seen.split(' ').next().expect("an address").to_owned()
 }
 
 /// What `ls` says of it.
@@ -65,22 +50,25 @@ fn a_target_whose_network_has_no_ipv6_sees_its_clients_of_ipv6() {
         ("on none", Target::run(&[&["--network", "none"], &SERVICES[..]].concat())),
     ];
     for (what, target) in targets {
-        let addresses = up(&target, &interface, &[&FORWARDS[..], &["--family", "both"]].concat());
+        let addresses =
+            up(&target, &interface, &[&FORWARDS[..], &["-p", "8080:80", "--family", "both"]].concat());
         assert_eq!(addresses.len(), 2, "{addresses:?}");
         let address = ipv6(&addresses);
         for (client, its_address) in &clients {
-            assert_eq!(seen(client, (address, 80).into()), *its_address, "{what}");
-            assert_eq!(seen(client, (address, 8080).into()), *its_address, "{what}");
+            assert_eq!(seen(client, (address, 80)), *its_address, "{what}");
+            assert_eq!(seen(client, (address, 8080)), *its_address, "{what}");
             for port in [53, 54] {
-                let said = echo(client, (address, port), "who am i").expect("an answer");
-                assert_eq!(seen_in(&said), *its_address, "{what}, by UDP {port}");
+                assert_eq!(seen_by_udp(client, (address, port)), *its_address, "{what}, by UDP {port}");
             }
             fetch(client, (addresses[0], 80)).expect("the page, over IPv4");
         }
         // And the same again changes nothing
         let id = || inspect(&target.network_container(), "{{.Id}}");
         let before = id();
-        assert_eq!(up(&target, &interface, &[&FORWARDS[..], &["--family", "both"]].concat()), addresses);
+        assert_eq!(
+            up(&target, &interface, &[&FORWARDS[..], &["-p", "8080:80", "--family", "both"]].concat()),
+            addresses
+        );
         assert_eq!(id(), before);
         assert_eq!(listed(&target)["ipv6"][0], address.to_string());
         landfall(&["down", &target.name]).done();
@@ -95,7 +83,7 @@ fn on_a_lan_without_ipv4_an_address_of_ipv6_is_enough() {
     for family in ["6", "any"] {
         let addresses = up(&target, &interface, &["--family", family]);
         let [address] = addresses[..] else { panic!("{addresses:?}") };
-        assert_eq!(seen(&client, (address, 80).into()), CLIENT6, "{family}");
+        assert_eq!(seen(&client, (address, 80)), CLIENT6, "{family}");
         let view = listed(&target);
         assert_eq!((&view["ipv6"][0], &view["state"]), (&address.to_string().into(), &"leased".into()));
     }
@@ -117,11 +105,11 @@ fn over_a_bridge_with_ipv6_the_target_is_reached_there() {
     target.wait_until_it_serves();
     let address = ipv6(&up(&target, &interface, &["--family", "both", "--path", "bridge"]));
     let format = format!("{{{{(index .NetworkSettings.Networks \"{}\").GlobalIPv6Address}}}}", network.name);
-    assert_eq!(seen(&client, (address, 80).into()), inspect(&target.network_container(), &format));
+    assert_eq!(seen(&client, (address, 80)), inspect(&target.network_container(), &format));
     assert_eq!(target.traces(), [""; 0]);
     // And from there to a wire
     assert_eq!(ipv6(&up(&target, &interface, &["--family", "both"])), address);
-    assert_eq!(seen(&client, (address, 80).into()), CLIENT6);
+    assert_eq!(seen(&client, (address, 80)), CLIENT6);
     // And to IPv4 only
     assert_eq!(up(&target, &interface, &[]).len(), 1);
     assert!(!target.traces().iter().any(|line| line.contains("fd6c:")), "{:?}", target.traces());

@@ -98,9 +98,7 @@ fn connections_are_spread_over_replicas_and_a_dead_one_has_none() {
     // When one dies
     let dead = hostname(second);
     run(&["docker", "kill", &second.name]);
-    wait_until("it is left out", || {
-        landfall(&["logs", &first.name]).done().contains("nothing is led there while there are others")
-    });
+    wait_until("it is left out", || landfall(&["logs", &first.name]).done().contains(r#""is_there":false"#));
     wait_until("nobody meets it", || {
         let mut pages = (0..60).map(|_| fetch(&client, (address, 80)));
         pages.all(|page| page.is_ok_and(|page| !page.contains(&dead)))
@@ -145,6 +143,27 @@ fn a_container_may_be_behind_two_addresses() {
     landfall(&["down", &mail.name]).done();
     assert_eq!(who(&client, (shared, 25)), hostname(&mail));
     landfall(&["down", &site.name]).done();
+    assert_eq!((site.traces(), mail.traces()), (vec![], vec![]));
+}
+
+#[test]
+fn an_uplink_of_its_own_goes_on_beside_a_wire() {
+    let mut lan = Lan::new();
+    let (interface, client) = (lan.host_port(), lan.client());
+    let (site, mail) = (web(), web());
+    let own = address(up(&mail, &interface, &["--path", "direct", "-p", "2525", "-p", "53/udp"]));
+    let answers = || {
+        assert_eq!(who(&client, (own, 2525)), hostname(&mail));
+        echo(&client, (own, 53), "hello").expect("an answer");
+    };
+    answers();
+    let to_mail = format!("25:2525,to={}", mail.name);
+    let shared = address(up(&site, &interface, &["-p", "80", "-p", &to_mail]));
+    assert_eq!(who(&client, (shared, 25)), hostname(&mail));
+    answers();
+    landfall(&["down", &site.name]).done();
+    answers();
+    landfall(&["down", &mail.name]).done();
     assert_eq!((site.traces(), mail.traces()), (vec![], vec![]));
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use landfall_tests::{
-    client::{ask, connect, echo, echo_from, fetch, serve},
-    docker::{IDLE, Network, Target, WEB, address_of, inspect},
+    client::{ask, connect, echo, echo_from, fetch, seen, seen_by_udp, seen_in, serve},
+    docker::{FORWARDS, IDLE, Network, SERVICES, Target, WEB, address_of, inspect},
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::landfall,
     netns::Netns,
@@ -19,26 +19,6 @@ fn up(target: &Target, interface: &str, options: &[&str]) -> Ipv4Addr {
     let said = landfall(&[&["up", "-q", &target.name, interface], options].concat()).done();
     said.trim().parse().expect("an address")
 }
-
-/// Whom the target takes a client for, by TCP port 80.
-fn seen(client: &Netns, address: Ipv4Addr) -> String {
-    let page = fetch(client, SocketAddrV4::new(address, 80)).expect("an answer");
-    seen_in(&page)
-}
-
-/// Whom the target takes a client for, by UDP.
-fn seen_at(client: &Netns, address: Ipv4Addr, port: u16) -> String {
-    seen_in(&echo(client, SocketAddrV4::new(address, port), "who am i").expect("an answer"))
-}
-
-fn seen_in(page: &str) -> String {
-    let (_, seen) = page.split_once("you are ").expect("a greeting");
-    seen.split(' ').next().expect("an address").to_owned()
-}
-
-/// The arguments of a target that serves in every way.
-const SERVICES: [&str; 5] = [WEB, "--udp", "53", "--udp-connected", "54"];
-const FORWARDS: [&str; 6] = ["-p", "80", "-p", "53/udp", "-p", "54/udp"];
 
 #[test]
 fn over_a_wire_the_target_sees_its_clients_and_answers_them() {
@@ -56,9 +36,9 @@ fn over_a_wire_the_target_sees_its_clients_and_answers_them() {
     for (what, target) in targets {
         let address = up(&target, &interface, &FORWARDS);
         for (client, its_address) in &clients {
-            assert_eq!(seen(client, address), *its_address, "{what}");
-            assert_eq!(seen_at(client, address, 53), *its_address, "{what}");
-            assert_eq!(seen_at(client, address, 54), *its_address, "{what}, from a connected socket");
+            assert_eq!(seen(client, (address, 80)), *its_address, "{what}");
+            assert_eq!(seen_by_udp(client, (address, 53)), *its_address, "{what}");
+            assert_eq!(seen_by_udp(client, (address, 54)), *its_address, "{what}, from a connected socket");
         }
         landfall(&["down", &target.name]).done();
         assert_eq!(target.traces(), [""; 0], "{what}");
@@ -72,15 +52,19 @@ fn over_a_bridge_it_sees_the_network_container_and_is_not_touched() {
     let options = [&FORWARDS[..], &["--path", "bridge"]].concat();
     let address = up(&target, &interface, &options);
     let its_address = || address_of(&target.network_container());
-    for seen in [seen(&client, address), seen_at(&client, address, 53), seen_at(&client, address, 54)] {
+    for seen in [
+        seen(&client, (address, 80)),
+        seen_by_udp(&client, (address, 53)),
+        seen_by_udp(&client, (address, 54)),
+    ] {
         assert_eq!(seen, its_address());
     }
     assert_eq!(target.traces(), [""; 0]);
     // And from one path to the other and back
     assert_eq!(up(&target, &interface, &FORWARDS), address);
-    assert_eq!(seen(&client, address), CLIENT);
+    assert_eq!(seen(&client, (address, 80)), CLIENT);
     assert_eq!(up(&target, &interface, &options), address);
-    assert_eq!(seen(&client, address), its_address());
+    assert_eq!(seen(&client, (address, 80)), its_address());
     assert_eq!(target.traces(), [""; 0]);
 }
 
@@ -121,7 +105,7 @@ fn what_docker_publishes_goes_on_beside_a_wire() {
     for client in [near, lan.routed_client()] {
         fetch(&client, SocketAddrV4::new(address, 80)).expect("an answer");
         echo(&client, SocketAddrV4::new(address, 53), "hello").expect("an answer");
-        assert_eq!(seen_at(&client, address, 54), client_address(&client));
+        assert_eq!(seen_by_udp(&client, (address, 54)), client_address(&client));
     }
     // And so does the target to its neighbours
     let neighbour = Netns::attach(&inspect(&neighbour.name, "{{.State.Pid}}"));
@@ -145,7 +129,7 @@ fn forwards_change_over_a_wire_without_a_break() {
     let mut kept = connect(&client, SocketAddrV4::new(address, 80)).expect("an answer");
     assert!(!target.traces().iter().any(|line| line.contains("sport")));
     assert_eq!(up(&target, &interface, &["-p", "80", "-p", "1053:53/udp"]), address);
-    assert_eq!(seen_at(&client, address, 1053), CLIENT);
+    assert_eq!(seen_by_udp(&client, (address, 1053)), CLIENT);
     ask(&mut kept).expect("the connection lives");
     up(&target, &interface, &["-p", "80"]);
     assert!(!target.traces().iter().any(|line| line.contains("udp")), "{:?}", target.traces());
@@ -163,13 +147,16 @@ fn a_target_that_comes_back_gets_its_wire_again() {
     assert_eq!(target.traces(), [""; 0]);
     assert_eq!(landfall(&["inspect", &target.name]).json()["state"], "orphaned");
     assert_eq!(up(&target, &interface, &FORWARDS), address);
-    assert_eq!((seen(&client, address), seen_at(&client, address, 53)), (CLIENT.into(), CLIENT.into()));
+    assert_eq!(
+        (seen(&client, (address, 80)), seen_by_udp(&client, (address, 53))),
+        (CLIENT.into(), CLIENT.into())
+    );
     assert_eq!(container(), id, "the lease was given up for it");
     // And one whose wire somebody has cut
     let cut = "ip rule del priority 10; ip link del $(ip -o link | grep -o 'lf[0-9a-f]*')";
     target.inside(&["sh", "-c", cut]);
     assert_eq!(up(&target, &interface, &FORWARDS), address);
-    assert_eq!(seen(&client, address), CLIENT);
+    assert_eq!(seen(&client, (address, 80)), CLIENT);
 }
 
 #[test]
@@ -228,7 +215,7 @@ fn a_wire_takes_no_addresses_that_the_target_has() {
     let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
     target.inside(&["ip", "addr", "add", "169.254.192.1/30", "dev", "lo"]);
     let address = up(&target, &interface, &FORWARDS);
-    assert_eq!(seen(&client, address), CLIENT);
+    assert_eq!(seen(&client, (address, 80)), CLIENT);
     assert!(target.traces().iter().any(|line| line.contains("169.254.192.5/30")), "{:?}", target.traces());
     let wire = target.traces();
     assert_eq!((up(&target, &interface, &FORWARDS), target.traces()), (address, wire));
@@ -260,7 +247,7 @@ fn the_host_and_its_containers_reach_the_address_if_they_are_let() {
     for from in ["--net=/proc/self/ns/net", &inside(&target.name), &inside(&neighbour.name)] {
         assert_eq!(seen_in(&page(from)), "10.99.0.4", "from {from}");
     }
-    assert_eq!(seen(&client, address), CLIENT);
+    assert_eq!(seen(&client, (address, 80)), CLIENT);
     // Nobody but the parent answers for the host's own address
     let mac = |of: &str| {
         let shown = run(&["ip", "-o", "link", "show", of]);

@@ -1,14 +1,17 @@
 //! What a stock kernel can do and the kernels of build machines often cannot. Runs inside a virtual machine: `make vm`.
 
-use std::net::SocketAddrV4;
+use std::{
+    io::{Read as _, Write as _},
+    net::SocketAddrV4,
+};
 
 use landfall_tests::{
-    client::fetch,
+    client::{ask, connect, fetch},
     docker::Target,
     lan::Lan,
     landfall::{in_vain, landfall},
     netns::Netns,
-    run::{output, run, unique},
+    run::{now, output, run, unique},
 };
 
 /// The options of a dnsmasq on another interface than the LAN's own.
@@ -65,6 +68,34 @@ fn addresses_come_over_a_bad_wire() {
     different.sort();
     different.dedup();
     assert_eq!(different.len(), targets.len(), "{addresses:?}");
+}
+
+#[test]
+fn packets_of_established_connections_take_a_short_cut() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::web(), lan.host_port(), lan.client());
+    let up = |options: &[&str]| {
+        let said = landfall(&[&["up", "-q", &target.name, &interface], options].concat()).done();
+        SocketAddrV4::new(said.trim().parse().expect("an address"), 80)
+    };
+    let page = 30_000_000;
+    let mut took = Vec::new();
+    for options in [&[][..], &["--offload"], &["--offload", "--path", "bridge"]] {
+        let address = up(options);
+        let mut stream = connect(&client, address).expect("an answer");
+        let begin = now();
+        stream.write_all(format!("GET /{page} HTTP/1.1\r\n\r\n").as_bytes()).expect("it reads");
+        stream.read_exact(&mut vec![0; page]).expect("all of it");
+        took.push((options, now().duration_since(begin)));
+        // What takes it is not counted: but for the first packets all of them
+        let listed = landfall(&["stats", &target.name, "--format", "json"]).json();
+        let packets = listed[0]["forwards"][0]["packets"].as_u64().expect("a number");
+        assert_eq!(packets < 200, !options.is_empty(), "{options:?}: {packets} of {took:?}");
+        // And a change of the forwards holds for connections that are open
+        ask(&mut stream).expect("a page");
+        up(&[options, &["--from", "192.0.2.1"]].concat());
+        assert!(ask(&mut stream).is_err(), "{options:?}: who may not connect any more is still served");
+    }
 }
 
 #[test]

@@ -1,49 +1,22 @@
 //! Who may begin connections, how often, and what is counted of them.
 
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
-};
+use std::time::Duration;
 
 use landfall_tests::{
-    agent::{Agent, TARGET, address, forward, spec},
-    client::{ask, connect, echo, fetch, serve},
-    lan::{CLIENT, Lan},
-    netns::Netns,
+    agent::{Scene, TARGET, forward, spec},
+    client::{ask, connect, echo, fetch},
+    lan::CLIENT,
     run::wait_until,
 };
 use serde_json::Value;
 
-/// A LAN, an agent on it with these forwards, its target, and where it is reached.
-struct Scene {
-    lan: Lan,
-    agent: Agent,
-    address: Ipv4Addr,
-    _target: Netns,
-}
-
-impl Scene {
-    fn new(forwards: &str, services: &str) -> Self {
-        let lan = Lan::new();
-        let agent = Agent::on(&lan, forwards);
-        let target = agent.target();
-        serve(&target, services);
-        let address = address(&agent.ready());
-        Self { lan, agent, address, _target: target }
-    }
-
-    fn port(&self, port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(self.address, port)
-    }
-
-    /// The counter of a port in one of the agent's sets: packets and bytes; none if it is not in there.
-    fn counter(&self, set: &str, port: u16) -> Option<(u64, u64)> {
-        let listed = self.agent.namespace.run(&["nft", "-j", "list", "set", "inet", "landfall", set]);
-        let listed: Value = serde_json::from_str(&listed).expect("nft writes JSON");
-        let mut elements = listed["nftables"][1]["set"]["elem"].as_array().into_iter().flatten();
-        let counter = &elements.find(|element| element["elem"]["val"] == port)?["elem"]["counter"];
-        Some((counter["packets"].as_u64()?, counter["bytes"].as_u64()?))
-    }
+/// The counter of a port in one of the agent's sets: packets and bytes; none if it is not in there.
+fn counter(scene: &Scene, set: &str, port: u16) -> Option<(u64, u64)> {
+    let listed = scene.agent.namespace.run(&["nft", "-j", "list", "set", "inet", "landfall", set]);
+    let listed: Value = serde_json::from_str(&listed).expect("nft writes JSON");
+    let mut elements = listed["nftables"][1]["set"]["elem"].as_array().into_iter().flatten();
+    let counter = &elements.find(|element| element["elem"]["val"] == port)?["elem"]["counter"];
+    Some((counter["packets"].as_u64()?, counter["bytes"].as_u64()?))
 }
 
 /// A forward with more to it.
@@ -127,7 +100,7 @@ fn so_many_connections_may_begin_and_no_more() {
     }
     assert!(echo(&client, scene.port(53), "four").is_err());
     // And each that began is counted, none that did not
-    let connections = |set: &str, port| scene.counter(set, port).map(|(packets, _)| packets);
+    let connections = |set: &str, port| counter(&scene, set, port).map(|(packets, _)| packets);
     assert_eq!(connections("tcp_connections", 80), Some(3));
     assert_eq!(connections("tcp_connections", 8080), Some(2));
     assert_eq!(connections("tcp_connections", 82), Some(5));
@@ -138,15 +111,15 @@ fn so_many_connections_may_begin_and_no_more() {
 fn what_passes_is_counted_and_what_does_not_is_not() {
     let scene = Scene::new(&[forward("tcp", "80", TARGET), from("81", "192.0.2.1")].concat(), "--tcp 80");
     let client = scene.lan.client();
-    assert_eq!(scene.counter("tcp_forward", 80), Some((0, 0)));
+    assert_eq!(counter(&scene, "tcp_forward", 80), Some((0, 0)));
     fetch(&client, scene.port(80)).expect("an answer");
-    let (packets, bytes) = scene.counter("tcp_forward", 80).expect("a counter");
+    let (packets, bytes) = counter(&scene, "tcp_forward", 80).expect("a counter");
     // A TCP connection with one question takes eight packets at least, both ways together.
     assert!(packets >= 8 && bytes >= 8 * 52, "{packets} packets, {bytes} bytes");
     assert!(connect(&client, scene.port(81)).is_err());
-    assert_eq!(scene.counter("tcp_forward", 81), Some((0, 0)));
-    assert_eq!(scene.counter("tcp_connections", 81), None);
+    assert_eq!(counter(&scene, "tcp_forward", 81), Some((0, 0)));
+    assert_eq!(counter(&scene, "tcp_connections", 81), None);
     // A port that nobody forwards is not counted either.
     assert!(connect(&client, scene.port(82)).is_err());
-    assert_eq!(scene.counter("tcp_connections", 82), None);
+    assert_eq!(counter(&scene, "tcp_connections", 82), None);
 }

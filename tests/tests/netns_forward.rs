@@ -3,40 +3,14 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
+use landfall_api::Event;
 use landfall_tests::{
-    agent::{Agent, TARGET, address, forward, spec},
+    agent::{Agent, Scene, TARGET, address, forward, spec},
     client::{ask, connect, echo, echo_from, fetch, serve},
     lan::{CLIENT, Lan, ROUTER},
     netns::Netns,
     run::wait_until,
 };
-
-/// A LAN, an agent on it that forwards, its target, and where it is reached.
-struct Scene {
-    lan: Lan,
-    agent: Agent,
-    target: Netns,
-    address: Ipv4Addr,
-}
-
-impl Scene {
-    fn new(forwards: &str, services: &str) -> Self {
-        let lan = Lan::new();
-        let agent = Agent::on(&lan, forwards);
-        let target = agent.target();
-        serve(&target, services);
-        let address = address(&agent.ready());
-        Self { lan, agent, target, address }
-    }
-
-    fn port(&self, port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(self.address, port)
-    }
-
-    fn ruleset(&self) -> String {
-        self.agent.namespace.run(&["nft", "list", "ruleset"])
-    }
-}
 
 fn several() -> String {
     [
@@ -219,10 +193,38 @@ fn of_many_replacements_the_last_one_wins() {
         &[forward("tcp", "80", TARGET), forward("tcp", "8081", &format!("{TARGET}:81"))].concat(),
     ));
     scene.agent.expect("the last one", |event| match event {
-        landfall_api::Event::Forwarding { forward } => (forward[1].port().first() == 8081).then_some(()),
+        Event::Forwarding { forward } => (forward[1].port().first() == 8081).then_some(()),
         _ => None,
     });
     assert!(fetch(&client, scene.port(8081)).is_ok());
     ask(&mut kept).expect("the connection lives");
     assert!(!scene.ruleset().contains("10199"));
+}
+
+#[test]
+fn where_the_kernel_has_no_short_cut_packets_go_the_long_way() {
+    let lan = Lan::new();
+    let mut agent = Agent::new();
+    lan.plug(&agent.namespace, "lan0");
+    let has_flowtables = {
+        let other = Netns::new();
+        other.ip("link add name wire0 type veth peer name wire1");
+        other.run(&["nft", "add table inet t"]);
+        let flowtable = "add flowtable inet t f { hook ingress priority 0; devices = { wire0, wire1 }; }";
+        other.command("nft").arg(flowtable).output().is_ok_and(|done| done.status.success())
+    };
+    agent.tell(&spec(&forward("tcp", "80", TARGET)).replacen("interface:", "offload: true\ninterface:", 1));
+    let address = address(&agent.ready());
+    let target = agent.target();
+    serve(&target, "--tcp 80");
+    if !has_flowtables {
+        let said = agent.expect("a warning", |event| {
+            if let Event::Warning { message } = event { Some(message) } else { None }
+        });
+        assert!(said.starts_with("packets take no short cut here: "), "{said}");
+    }
+    agent.forwarding();
+    assert!(fetch(&lan.client(), SocketAddrV4::new(address, 80)).is_ok());
+    let ruleset = agent.namespace.run(&["nft", "list", "ruleset"]);
+    assert_eq!(ruleset.contains("flowtable short_cut"), has_flowtables, "{ruleset}");
 }

@@ -11,7 +11,7 @@ use landfall_tests::{
     client::{fetch, serve},
     lan::Lan,
     netns::Netns,
-    run::run,
+    run::{run, wait_until},
 };
 
 /// Two places on networks of their own, as wires are.
@@ -71,9 +71,13 @@ impl Scene {
     }
 
     /// Waits until the agent says what has become of a place, and until its rules are about that.
-    fn hears(&self) -> String {
-        let said = self.agent.expect("a warning", |event| {
-            if let Event::Warning { message } = event { Some(message) } else { None }
+    fn hears(&self) -> (String, bool) {
+        let said = self.agent.expect("news of a place", |event| {
+            if let Event::Replica { address, is_there } = event {
+                Some((address.to_string(), is_there))
+            } else {
+                None
+            }
         });
         self.agent.forwarding();
         said
@@ -112,22 +116,45 @@ fn a_place_that_goes_is_left_out_until_it_is_back() {
     // When its network goes, as that of a container that has died
     scene.agent.namespace.ip("link del wire1");
     // Then the other one has all connections
-    assert_eq!(scene.hears(), "172.31.1.1 is gone: nothing is led there while there are others");
+    assert_eq!(scene.hears(), ("172.31.1.1".to_owned(), false));
     for port in [80, 81] {
         assert_eq!(scene.answers(port), [("place0".to_owned(), 60)].into());
     }
     // And both have them when it is there again
     scene.places[1] = place(&scene.agent, 1);
-    assert_eq!(scene.hears(), "172.31.1.1 is back");
+    assert_eq!(scene.hears(), ("172.31.1.1".to_owned(), true));
     assert!(are_spread(&scene.answers(81)));
     // And where both are gone nothing changes any more
     scene.agent.namespace.ip("link del wire1");
     scene.hears();
     scene.agent.namespace.ip("link del wire0");
-    assert_eq!(scene.hears(), "172.31.0.1 is gone: nothing is led there while there are others");
+    assert_eq!(scene.hears(), ("172.31.0.1".to_owned(), false));
     scene.places[0] = place(&scene.agent, 0);
-    assert_eq!(scene.hears(), "172.31.0.1 is back");
+    assert_eq!(scene.hears(), ("172.31.0.1".to_owned(), true));
     assert_eq!(scene.answers(80), [("place0".to_owned(), 60)].into());
+}
+
+#[test]
+fn a_place_that_is_named_later_is_left_out_as_well() {
+    // Given a second place that is there before anything leads to it
+    let lan = Lan::new();
+    let mut agent = Agent::on(&lan, &FORWARDS.replace(", replicas: [172.31.1.1]", ""));
+    let _places = [0, 1].map(|number| place(&agent, number));
+    let address = address(&agent.ready());
+    agent.tell(&spec(FORWARDS));
+    agent.forwarding();
+    let client = lan.client();
+    assert!(are_spread(&answers(&client, (address, 80).into())));
+    // When new forwards are told in the moment in which it goes
+    agent.namespace.ip("link del wire1");
+    agent.tell(&spec(&FORWARDS.replace("port: 81", "port: 82")));
+    agent.expect("news of a place", |event| matches!(event, Event::Replica { .. }).then_some(()));
+    // Then both hold
+    wait_until("the other one has all connections", || {
+        let mut pages = (0..30).map(|_| fetch(&client, (address, 82)));
+        pages.all(|page| page.is_ok_and(|page| page.contains("place0")))
+    });
+    assert!(fetch(&client, (address, 81)).is_err());
 }
 
 #[test]

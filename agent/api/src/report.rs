@@ -81,6 +81,13 @@ pub enum Event {
     Ipv6(Ipv6),
     /// No IPv6 address is there yet; repeated whenever an answer is overdue.
     SearchingIpv6(Ipv6Search),
+    /// One of the places that forwards lead to has gone, and nothing is led there while there are others; or it is back.
+    Replica {
+        /// It.
+        address: Ipv4Addr,
+        /// Whether it is there now.
+        is_there: bool,
+    },
     /// Something is wrong; the agent carries on.
     Warning {
         /// What is wrong, and what it means.

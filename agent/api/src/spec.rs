@@ -20,6 +20,8 @@ pub struct Spec {
     pub namespace: Namespace,
     /// Which families it is to have addresses of.
     pub family: Family,
+    /// Whether the kernel is to pass packets of established connections on by a short cut, which no rule sees.
+    pub offload: bool,
     /// Where the uplink's address comes from.
     pub address: Address,
     forward: Vec<Forward>,
@@ -99,6 +101,8 @@ struct Document<V, A, F> {
     namespace: Namespace,
     #[serde(default, skip_serializing_if = "Family::is_v4")]
     family: Family,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    offload: bool,
     address: A,
     #[serde(default = "Vec::new")]
     forward: Vec<F>,
@@ -117,7 +121,14 @@ impl Spec {
         if let Some((later, earlier)) = first_overlap(&forward) {
             return Err(Box::new((forward[later].clone(), forward[earlier].clone())));
         }
-        Ok(Self { interface, namespace: Namespace::Own, family: Family::V4, address, forward })
+        let (namespace, family, offload) = (Namespace::Own, Family::V4, false);
+        Ok(Self { interface, namespace, family, offload, address, forward })
+    }
+
+    /// The same with the short cut, or without.
+    #[must_use]
+    pub fn with_offload(self, offload: bool) -> Self {
+        Self { offload, ..self }
     }
 
     /// The same for these families.
@@ -149,7 +160,7 @@ impl Spec {
         if let Err(problem) = dhcp.check() {
             return Err(SpecError::Dhcp { problem, line: place.line(), column: place.column() });
         }
-        let (namespace, family) = (document.namespace, document.family);
+        let (namespace, family, offload) = (document.namespace, document.family, document.offload);
         let leads_astray = |forward: &&Spanned<Forward>| {
             let here = forward.value.addresses().filter(|address| *address == HERE).count();
             let wanted = if namespace.is_own() { 0 } else { forward.value.addresses().count() };
@@ -168,7 +179,7 @@ impl Spec {
                 line: places[later].line(),
                 column: places[later].column(),
             }),
-            None => Ok(Self { interface: document.interface, namespace, family, address, forward }),
+            None => Ok(Self { interface: document.interface, namespace, family, offload, address, forward }),
         }
     }
 
@@ -179,6 +190,7 @@ impl Spec {
             interface: self.interface.clone(),
             namespace: self.namespace,
             family: self.family,
+            offload: self.offload,
             address: self.address.clone(),
             forward: self.forward.clone(),
         };

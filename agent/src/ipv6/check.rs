@@ -19,7 +19,10 @@ impl Host {
         let own: Vec<Ipv6Addr> = self.configured.addresses.iter().map(|address| address.net.addr()).collect();
         let ready = self.present.iter().filter(|found| found.presence == Presence::Ready);
         self.checked.extend(ready.map(|found| found.address));
-        self.checked.retain(|address| own.contains(address));
+        let is_checking = |address: &Ipv6Addr| {
+            self.present.contains(&Found { address: *address, presence: Presence::Tentative })
+        };
+        self.checked.retain(|address| own.contains(address) && !is_checking(address));
         self.checked.sort_unstable();
         self.checked.dedup();
         let failed: Vec<Ipv6Addr> = own.iter().copied().filter(|address| self.has_failed(*address)).collect();

@@ -5,8 +5,9 @@
 
 use std::{net::Ipv6Addr, time::Duration};
 
+use ipnet::Ipv6Net;
 use landfall_api::{Ipv6Search, LostReason, MacAddr, Origin};
-use rand::{Rng, RngExt as _};
+use rand::RngExt as _;
 
 use super::{
     budget::Budget,
@@ -23,6 +24,9 @@ use crate::{
 /// How long to wait for an advertisement, at first and at most (RFC 4861, section 10; RFC 7559).
 const SOLICIT_AGAIN: Duration = Duration::from_secs(4);
 const SOLICIT_LONGEST: Duration = Duration::from_hours(1);
+
+/// After so long what was left out is looked at again.
+const LEFT_OUT_AGAIN: Duration = Duration::from_mins(10);
 
 /// After so long what the kernel has refused is tried again.
 const REFUSED_AGAIN: Duration = Duration::from_secs(5);
@@ -42,6 +46,8 @@ pub enum Event<'a> {
     Dhcp(&'a [u8]),
     /// What was to be configured could not be, or not all of it.
     Refused,
+    /// Of what was to be configured this reaches into networks that are not the LAN's.
+    LeftOut(Vec<Ipv6Net>),
     /// The deadline may have passed.
     Deadline,
     /// The agent is asked to stop.
@@ -112,6 +118,9 @@ pub struct Host {
     pub(super) configured: Configuration,
     /// When to try again what was refused.
     pub(super) retry: Option<Instant>,
+    pub(super) is_to_be_redone: bool,
+    /// What reaches into networks that are not the LAN's, until it is looked at again.
+    pub(super) left_out: Vec<(Ipv6Net, Instant)>,
     pub(super) in_use: InUse,
     /// How often to configure and to report.
     pub(super) budgets: [Budget; 2],
@@ -139,6 +148,8 @@ impl Host {
             information: Information::default(),
             configured: Configuration::default(),
             retry: None,
+            is_to_be_redone: false,
+            left_out: Vec::new(),
             in_use: InUse::default(),
             budgets: Default::default(),
             put_off: None,
@@ -155,7 +166,8 @@ impl Host {
         let solicit = self.solicit.map(|(at, _)| at);
         let told = self.told.next_end(self.now);
         let duplicates = self.duplicates.iter().map(|(_, until)| *until).min();
-        let own = [solicit, told, self.overdue, self.retry, self.put_off, duplicates];
+        let left_out = self.left_out.iter().map(|(_, until)| *until).min();
+        let own = [solicit, told, self.overdue, self.retry, self.put_off, duplicates, left_out];
         own.into_iter().chain([self.dhcp.deadline()]).flatten().min()
     }
 
@@ -165,7 +177,8 @@ impl Host {
         let now = self.now;
         self.told.expire(now);
         self.duplicates.retain(|(_, until)| *until > now);
-        self.retry.take_if(|at| *at <= now);
+        self.left_out.retain(|(_, until)| *until > now);
+        self.is_to_be_redone |= self.retry.take_if(|at| *at <= now).is_some();
         self.put_off.take_if(|at| *at <= now);
         let mut actions = match event {
             Event::LinkUp | Event::LinkDown => self.link(event == Event::LinkUp, context),
@@ -173,8 +186,12 @@ impl Host {
             Event::Advertised(from, said) => self.advertised(from, &said, context),
             Event::Dhcp(message) => self.ask_dhcp(dhcp6::Event::Received(message), context),
             Event::Refused => {
-                self.configured = Configuration::default();
                 self.retry = Some(now + REFUSED_AGAIN);
+                Vec::new()
+            }
+            Event::LeftOut(nets) => {
+                self.left_out.extend(nets.into_iter().map(|net| (net, now + LEFT_OUT_AGAIN)));
+                self.configured = self.desired();
                 Vec::new()
             }
             Event::Deadline => self.deadline_passed(context),
@@ -263,8 +280,10 @@ impl Host {
                 actions.push(Action::Searching(self.search.clone()));
             }
             self.search.router_solicitations = self.search.router_solicitations.saturating_add(1);
-            self.solicit =
-                Some((self.now + spread(interval, context.rng), (interval * 2).min(SOLICIT_LONGEST)));
+            self.solicit = Some((
+                self.now + interval.mul_f64(context.rng.random_range(0.9..1.1)),
+                (interval * 2).min(SOLICIT_LONGEST),
+            ));
             actions.push(Action::Solicit);
         }
         // The flags of a router that has gone are gone, too.
@@ -305,8 +324,10 @@ impl Host {
         let (desired, now) = (self.desired(), self.now);
         let [configuring, _] = &mut self.budgets;
         let can_be_set = self.is_up || self.is_stopped;
-        if can_be_set && desired != self.configured && self.retry.is_none() {
+        let is_due = (desired != self.configured || self.is_to_be_redone) && self.retry.is_none();
+        if can_be_set && is_due {
             if self.is_stopped || configuring.take(now) {
+                self.is_to_be_redone = false;
                 self.configured = desired.clone();
                 actions.push(Action::Configure(desired));
             } else {
@@ -347,12 +368,14 @@ impl Host {
         });
         let is_anothers =
             |address: &Address| self.duplicates.iter().any(|(known, _)| *known == address.net.addr());
+        let is_left_out = |net: Ipv6Net| self.left_out.iter().any(|(known, _)| *known == net);
         let made = made.filter(|address| !is_anothers(address));
+        let addresses = leased.into_iter().chain(made).filter(|address| !is_left_out(address.net));
         let routers = self.told.defaults(self.now);
         Configuration {
-            addresses: leased.into_iter().chain(made).collect(),
+            addresses: addresses.collect(),
             routers: routers.iter().map(|router| router.address).collect(),
-            on_link: self.told.on_link.iter().map(|(net, _)| *net).collect(),
+            on_link: self.told.on_link.iter().map(|(net, _)| *net).filter(|net| !is_left_out(*net)).collect(),
             mtu: routers.first().and_then(|router| router.mtu),
         }
     }
@@ -376,8 +399,4 @@ impl Host {
         }
         InUse { addresses, routers: self.configured.routers.clone(), dns }
     }
-}
-
-fn spread(duration: Duration, rng: &mut dyn Rng) -> Duration {
-    duration.mul_f64(rng.random_range(0.9..1.1))
 }

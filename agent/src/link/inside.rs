@@ -1,9 +1,12 @@
-//! Watches which IPv4 networks there are beside the uplink's.
+//! Watches which interfaces have IPv4 addresses, and in which networks.
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use ipnet::Ipv4Net;
 use landfall_api::InterfaceName;
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage, address::AddressMessage};
+use rtnetlink::packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+};
 use rtnetlink::{
     Handle, MulticastGroup, new_multicast_connection, packet_core::NetlinkMessage, sys::SocketAddr,
 };
@@ -17,9 +20,6 @@ pub struct Inside {
     handle: Handle,
     messages: Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Unpin>,
     connection: JoinHandle<()>,
-    told: Option<Vec<Ipv4Net>>,
-    /// Whether something may have changed since the last look.
-    is_stale: bool,
 }
 
 impl Drop for Inside {
@@ -37,33 +37,34 @@ impl Inside {
         let (connection, handle, messages) =
             new_multicast_connection(&[MulticastGroup::Ipv4Ifaddr]).map_err(LinkError::Socket)?;
         let (messages, connection) = (Box::new(messages), tokio::spawn(connection));
-        Ok(Self { uplink, handle, messages, connection, told: None, is_stale: true })
+        Ok(Self { uplink, handle, messages, connection })
     }
 
-    /// Waits until they are not what they were: what they are now, those of all interfaces. Cancel-safe.
+    /// Waits until they have changed, or may have. Cancel-safe.
     ///
     /// # Errors
-    /// If the kernel closes the socket, or refuses.
-    pub async fn next(&mut self) -> Result<Vec<Ipv4Net>, LinkError> {
-        loop {
-            if self.is_stale {
-                let now = self.look().await?;
-                self.is_stale = false;
-                if self.told.as_ref() != Some(&now) {
-                    self.told = Some(now.clone());
-                    return Ok(now);
-                }
-            }
-            self.messages.next().await.ok_or(LinkError::Closed)?;
-            self.is_stale = true;
-        }
+    /// If the kernel closes the socket.
+    pub async fn next(&mut self) -> Result<(), LinkError> {
+        self.messages.next().await.map(drop).ok_or(LinkError::Closed)
     }
 
-    async fn look(&self) -> Result<Vec<Ipv4Net>, LinkError> {
+    /// What they are now, each with its interface. Not to be begun where something else may put an end to it: a question that is
+    /// asked again and again is one that the kernel answers again and again.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn look(&self) -> Result<Vec<(String, Ipv4Net)>, LinkError> {
         let mut request = self.handle.address().get();
         request.message_mut().header.family = AddressFamily::Inet;
         let all: Vec<AddressMessage> =
             request.execute().try_collect().await.attempt(&self.uplink, || "list the addresses".into())?;
-        Ok(all.iter().filter_map(subnet).collect())
+        Ok(all.iter().filter_map(|message| Some((label(message)?, subnet(message)?))).collect())
     }
+}
+
+/// The interface's name, as it is written on its IPv4 addresses.
+fn label(message: &AddressMessage) -> Option<String> {
+    message.attributes.iter().find_map(|attribute| {
+        if let AddressAttribute::Label(label) = attribute { Some(label.clone()) } else { None }
+    })
 }

@@ -97,7 +97,7 @@ impl Links {
     }
 
     /// Makes the uplink have `wanted` of IPv6 beside its link-local address, and nothing else; and the default route lead
-    /// nowhere else, in a namespace of the agent's own. Gives what is left out, and why.
+    /// nowhere else, in a namespace of the agent's own. Gives what is left out, each with the network inside that it reaches into.
     ///
     /// # Errors
     /// The first thing that the kernel refuses; the others are done.
@@ -105,7 +105,7 @@ impl Links {
         &self,
         link: &Link,
         wanted: &Ipv6Configuration,
-    ) -> Result<Vec<String>, LinkError> {
+    ) -> Result<Vec<(Ipv6Net, Ipv6Net)>, LinkError> {
         let mut wanted = wanted.clone();
         let left_out = keep_outside(&mut wanted, &self.ipv6_networks_beside(link).await?);
         let is_wanted = |message: &AddressMessage| {
@@ -205,17 +205,12 @@ impl Links {
 }
 
 /// Takes out of `wanted` what reaches into `inside`, the networks of other interfaces: targets are there.
-fn keep_outside(wanted: &mut Ipv6Configuration, inside: &[Ipv6Net]) -> Vec<String> {
+fn keep_outside(wanted: &mut Ipv6Configuration, inside: &[Ipv6Net]) -> Vec<(Ipv6Net, Ipv6Net)> {
     let mut left_out = Vec::new();
     let mut is_outside = |net: &Ipv6Net| {
         let reaches = |other: &&Ipv6Net| other.contains(&net.addr()) || net.contains(&other.addr());
         let harm = inside.iter().find(reaches);
-        left_out.extend(harm.map(|inside| {
-            format!(
-                "{net}, which the LAN announces, is left out: it reaches into {}, which is inside",
-                inside.trunc()
-            )
-        }));
+        left_out.extend(harm.map(|inside| (*net, inside.trunc())));
         harm.is_none()
     };
     wanted.on_link.retain(&mut is_outside);

@@ -6,12 +6,13 @@ use landfall_api::{Forward, PortRange, Protocol};
 use nftables::{
     expr::{self, CTDir, Expression, JHash, MetaKey, NamedExpression, SetItem},
     schema::{Map, NfListObject, Set, SetType, SetTypeValue},
-    stmt::NATFamily,
+    stmt::{Flow, NATFamily, SetOp, Statement},
     types::NfFamily,
 };
 
 use super::access::{beginnings, sources};
 use super::ports::{Lookup, Ports, merge};
+use super::ruleset::SHORT_CUT;
 use super::terms::{
     TABLE, accept, ct, destination_type, dnat, field, has, is, is_not, lookup, masquerade, meta, rule, text,
 };
@@ -27,6 +28,7 @@ pub(super) fn forwarding<'a>(
     uplink: &Expression<'static>,
     protocol: Protocol,
     forward: &'a [Forward],
+    has_short_cut: bool,
 ) -> Vec<NfListObject<'static>> {
     let forward = forward.iter().filter(|forward| forward.protocol() == protocol);
     let (kept, remapped): (Vec<_>, Vec<_>) = forward.clone().partition(|forward| forward.to().port.is_none());
@@ -42,7 +44,8 @@ pub(super) fn forwarding<'a>(
     if !objects.is_empty() {
         let all: Vec<_> = forward.clone().collect();
         objects.extend(sources(protocol, &all));
-        objects.extend(let_through(protocol, all.iter().map(|forward| forward.port().into()).collect()));
+        let public = all.iter().map(|forward| forward.port().into()).collect();
+        objects.extend(let_through(protocol, public, has_short_cut && protocol != Protocol::Sctp));
         objects.extend(beginnings(uplink, protocol, &all));
     }
     let (hidden, seen): (Vec<_>, Vec<_>) = forward.partition(|forward| forward.masquerade());
@@ -107,28 +110,47 @@ fn change_ports(
     rules.into_iter().flatten().flatten().collect()
 }
 
-/// Spreads the connections of forwards that lead to several places, by a hash of where they come from: a rule for each, because
-/// the places are its own.
+/// Forwards that lead to the same places, on their own ports or on others.
+struct Spread<'a> {
+    example: &'a Forward,
+    ports: Vec<Ports>,
+}
+
+/// Spreads the connections of forwards that lead to several places, by a hash of where they come from: a rule for all that have the
+/// same places; the set of their ports is `PROTOCOL_spread` and a number.
 fn spread(
     uplink: &Expression<'static>,
     protocol: Protocol,
     forward: &[&Forward],
 ) -> Vec<NfListObject<'static>> {
-    let replicated = forward.iter().filter(|forward| forward.is_replicated());
-    let rules = replicated.flat_map(|forward| {
-        let port = || forward.to().port.map(|_| lookup(port_of(protocol), &remap_port(protocol)));
-        let v4: Vec<String> = forward.addresses().map(|address| address.to_string()).collect();
-        let v6: Vec<String> = forward.addresses6().map(|address| address.to_string()).collect();
+    let mut groups: Vec<Spread<'_>> = Vec::new();
+    for forward in forward.iter().filter(|forward| forward.is_replicated()) {
+        let is_like = |group: &&mut Spread<'_>| {
+            group.example.addresses().eq(forward.addresses())
+                && group.example.addresses6().eq(forward.addresses6())
+                && group.example.to().port.is_some() == forward.to().port.is_some()
+        };
+        match groups.iter_mut().find(is_like) {
+            Some(group) => group.ports.push(forward.port().into()),
+            None => groups.push(Spread { example: forward, ports: vec![forward.port().into()] }),
+        }
+    }
+    let rules = groups.into_iter().enumerate().flat_map(|(number, Spread { example, ports })| {
+        let name = format!("{protocol}_spread{number}");
+        let port = || example.to().port.map(|_| lookup(port_of(protocol), &remap_port(protocol)));
+        let v4: Vec<String> = example.addresses().map(|address| address.to_string()).collect();
+        let v6: Vec<String> = example.addresses6().map(|address| address.to_string()).collect();
         let places = [("ip", NATFamily::IP, v4), ("ip6", NATFamily::IP6, v6)];
-        places.map(|(ip, family, addresses)| {
+        let rules = places.map(|(ip, family, addresses)| {
             let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
             let to_us = is(destination_type(), text("local"));
-            let is_its = is(port_of(protocol), Ports::from(forward.port()).into());
+            let is_its = is(port_of(protocol), text(format!("@{name}")));
             let place = one_of(addresses, [field(ip, "saddr"), field(protocol.as_str(), "sport")])?;
             Some(rule("prerouting", [from_lan, to_us, is_its, dnat(family, place, port())]))
-        })
+        });
+        [set(name, ports)].into_iter().chain(rules.into_iter().flatten()).collect::<Vec<_>>()
     });
-    rules.flatten().collect()
+    rules.collect()
 }
 
 /// One of these addresses, always the same for the same `key`; none if there are none.
@@ -150,20 +172,25 @@ fn one_of<const N: usize>(
 const SEED: u32 = 0x6c66;
 
 /// The ports whose packets pass. The public port is what the connection's first packet was sent to.
-fn let_through(protocol: Protocol, public: Vec<Ports>) -> [NfListObject<'static>; 2] {
+fn let_through(protocol: Protocol, public: Vec<Ports>, has_short_cut: bool) -> Vec<NfListObject<'static>> {
     let name = format!("{protocol}_forward");
-    let rule = rule(
-        "forward",
+    let is_its = || {
         [
             // nft asks for the protocol before it takes `proto-dst`.
             is(meta(MetaKey::L4proto), text(protocol.as_str())),
             // Someone may route packets for these ports through us that are not for us.
             has(ct("status", None), text("dnat")),
             is(ct("proto-dst", Some(CTDir::Original)), text(format!("@{name}"))),
-            accept(),
-        ],
-    );
-    [set(name, public), rule]
+        ]
+    };
+    let with = |verdict: Statement<'static>| {
+        let [is_protocol, translated, is_listed] = is_its();
+        rule("forward", [is_protocol, translated, is_listed, verdict])
+    };
+    let flow = Statement::Flow(Flow { op: SetOp::Add, flowtable: format!("@{SHORT_CUT}").into() });
+    let short_cut = has_short_cut.then(|| with(flow));
+    let let_through = with(accept());
+    [set(name, public)].into_iter().chain(short_cut).chain([let_through]).collect()
 }
 
 /// The forwards whose targets answer to an address in their own network, of `protocol`: these, or all of them.

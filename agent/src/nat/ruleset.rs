@@ -2,13 +2,13 @@
 //!
 //! Knows forwards and nftables' schema; touches no kernel.
 
-use std::iter::once;
+use std::{borrow::Cow, iter::once};
 
 use landfall_api::{Family, Forward, InterfaceName, Protocol};
 use nftables::{
     batch::Batch,
     expr::{Expression, MetaKey, NamedExpression, SetItem},
-    schema::{Chain, NfListObject, Nftables, Table},
+    schema::{Chain, FlowTable, NfListObject, Nftables, Table},
     types::{NfChainPolicy, NfChainType, NfFamily, NfHook},
 };
 
@@ -23,11 +23,21 @@ use super::{
 /// Only a packet that a forward translated passes the forward chain, one way or the other, and what a target sends from the
 /// port of a forwarded service of datagrams; to the agent itself come only
 /// DHCP, ICMP echo and ICMP errors, and with IPv6 what neighbours and routers say. Whatever else is dropped, and counted at the end of its chain.
-pub fn ruleset(uplink: &InterfaceName, family: Family, forward: &[Forward]) -> Nftables<'static> {
+///
+/// Between the interfaces of `short_cut` packets of established connections meet none of these rules, if there are two.
+pub fn ruleset(
+    uplink: &InterfaceName,
+    family: Family,
+    short_cut: Vec<String>,
+    forward: &[Forward],
+) -> Nftables<'static> {
+    let has_short_cut = short_cut.len() > 1;
     let uplink = text(uplink.as_str());
-    let forwarding = Protocol::ALL.into_iter().flat_map(|protocol| forwarding(&uplink, protocol, forward));
+    let forwarding =
+        Protocol::ALL.into_iter().flat_map(|protocol| forwarding(&uplink, protocol, forward, has_short_cut));
     let mut batch = removal();
     once(table())
+        .chain(has_short_cut.then(|| flowtable(short_cut)))
         .chain(chains())
         .chain(quiet(&uplink, family))
         .chain(outgoing(&uplink, forward))
@@ -70,6 +80,23 @@ pub(super) fn chain(
         ..Chain::default()
     })
 }
+
+/// What the kernel knows of established connections at the interfaces themselves, before routes and rules.
+fn flowtable(interfaces: Vec<String>) -> NfListObject<'static> {
+    let devices: Vec<Cow<'static, str>> = interfaces.into_iter().map(Cow::Owned).collect();
+    NfListObject::FlowTable(FlowTable {
+        family: NfFamily::INet,
+        table: TABLE.into(),
+        name: SHORT_CUT.into(),
+        handle: None,
+        hook: Some(NfHook::Ingress),
+        prio: Some(0),
+        dev: Some(devices.into()),
+    })
+}
+
+/// Its name.
+pub(super) const SHORT_CUT: &str = "short_cut";
 
 fn chains() -> [NfListObject<'static>; 5] {
     [

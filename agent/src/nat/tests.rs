@@ -26,7 +26,7 @@ fn from(port: &str, sources: &[&str], limit: Option<&str>) -> Forward {
 fn rules(forward: &[Forward]) -> Value {
     let family =
         if forward.iter().any(|forward| forward.to6().is_some()) { Family::Both } else { Family::V4 };
-    to_json(&ruleset(&"lan0".parse().expect("a name"), family, forward))
+    to_json(&ruleset(&"lan0".parse().expect("a name"), family, Vec::new(), forward))
 }
 
 fn object<'a>(rules: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
@@ -148,6 +148,44 @@ fn what_leads_on_over_ipv6_has_maps_of_its_own_and_the_same_sets() {
     let [v4] = &refused("tcp_from2")[..] else { panic!("{rules}") };
     assert!(v4.contains(r#""nfproto""#) && v4.contains(r#""ipv4""#), "{v4}");
     assert_eq!(set("tcp_from3"), None);
+}
+
+#[test]
+fn a_short_cut_is_taken_by_what_is_forwarded_between_two_interfaces() {
+    let forward =
+        [forward(Protocol::Tcp, "80", "172.17.0.2", None), forward(Protocol::Sctp, "81", "172.17.0.2", None)];
+    let rules = |interfaces: &[&str]| {
+        let interfaces = interfaces.iter().map(ToString::to_string).collect();
+        to_json(&ruleset(&"lan0".parse().expect("a name"), Family::V4, interfaces, &forward)).to_string()
+    };
+    let alone = rules(&["lan0"]);
+    assert!(!alone.contains("flowtable") && !alone.contains("short_cut"), "{alone}");
+    let both = rules(&["lan0", "wire0"]);
+    assert!(both.contains(r#""dev":["lan0","wire0"]"#), "{both}");
+    assert_eq!(both.matches(r#"{"flow":{"flowtable":"@short_cut","op":"add"}}"#).count(), 1, "{both}");
+}
+
+#[test]
+fn forwards_to_the_same_places_share_a_rule() {
+    let replicated = |port: &str, private: Option<&str>, replicas: &[&str]| {
+        let replicas = replicas.iter().map(|replica| replica.parse().expect("an address")).collect();
+        let forward = forward(Protocol::Tcp, port, "172.17.0.2", private);
+        forward.with_replicas(replicas, Vec::new()).expect("as many")
+    };
+    let forward = [
+        replicated("80", None, &["172.17.0.3"]),
+        replicated("443", None, &["172.17.0.3"]),
+        replicated("8080-8081", Some("80-81"), &["172.17.0.3"]),
+        replicated("22", None, &["172.17.0.4"]),
+    ];
+    let rules = rules(&forward);
+    let set = |name: &str| object(&rules, "set", name).map(|set| set["elem"].to_string());
+    assert_eq!(set("tcp_spread0").as_deref(), Some("[80,443]"));
+    assert_eq!(set("tcp_spread1").as_deref(), Some(r#"[{"range":[8080,8081]}]"#));
+    assert_eq!(set("tcp_spread2").as_deref(), Some("[22]"));
+    assert_eq!(set("tcp_spread3"), None);
+    assert_eq!(rules.to_string().matches("jhash").count(), 3);
+    assert!(object(&rules, "map", "tcp_address").is_none());
 }
 
 #[test]

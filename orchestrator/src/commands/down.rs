@@ -11,7 +11,7 @@ use crate::{
     docker::{Container, Docker},
     error::Error,
     identity::container_name,
-    lock::{Attempt, lock},
+    lock::{Attempt, Lock, lock},
     network_container::{self, TARGET},
     path,
     patience::{Patience, Wait},
@@ -66,6 +66,29 @@ async fn exposed(docker: &Docker) -> Result<Vec<String>, Error> {
     Ok(targets)
 }
 
+/// The other containers that the network container of that name leads to, as far as it is there.
+pub(super) async fn others(docker: &Docker, name: &str) -> Result<Vec<String>, Error> {
+    Ok(docker.container(name).await?.as_ref().map(network_container::others).unwrap_or_default())
+}
+
+/// Keeps other landfalls away from all of them, always in the same order, so that no two wait for each other.
+async fn lock_all(others: &[String], target: &str, patience: Patience) -> Result<Vec<Lock>, Error> {
+    let mut names: Vec<&str> = others.iter().map(String::as_str).chain([target]).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut locks = Vec::new();
+    for name in names {
+        locks.push(match lock(name)? {
+            Attempt::Locked(lock) => lock,
+            Attempt::Busy(waiting) => {
+                let busy = || Error::Busy { target: name.to_owned(), waited: patience.wait };
+                patience.limit(waiting.wait()).await.unwrap_or_else(|| Err(busy()))?
+            }
+        });
+    }
+    Ok(locks)
+}
+
 /// Takes what the path of the network container `name` has made out of a container, if that is there.
 pub(super) async fn clear(docker: &Docker, name: &str, target: &str) -> Result<(), Error> {
     let is_there = |found: &Container| found.is_running() || found.is_paused();
@@ -78,25 +101,20 @@ pub(super) async fn clear(docker: &Docker, name: &str, target: &str) -> Result<(
 async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
     let target = &target::name(docker, typed).await?;
     let patience = Patience::new(WAIT);
-    let _lock = match lock(target)? {
-        Attempt::Locked(lock) => lock,
-        Attempt::Busy(waiting) => {
-            let busy = || Error::Busy { target: target.to_owned(), waited: patience.wait };
-            patience.limit(waiting.wait()).await.unwrap_or_else(|| Err(busy()))?
-        }
-    };
     let name = container_name(target);
+    let _locks = lock_all(&others(docker, &name).await?, target, patience).await?;
     let container = docker.container(&name).await?;
     let ours = container.as_ref().filter(|found| network_container::target(found) == Some(&**target));
     let mut errors = Vec::new();
+    // Before the network container, which says who they are: who is interrupted finds them again.
+    for other in ours.map(network_container::others).unwrap_or_default() {
+        errors.extend(clear(docker, &name, &other).await.err());
+    }
     if let Some(container) = ours {
         errors.extend(network_container::take_down(docker, container).await.err().map(Error::from));
     }
     // Whatever came of that: what is outside of the container goes, too.
-    let others = ours.map(network_container::others).unwrap_or_default();
-    for cleared in [target.to_owned()].into_iter().chain(others) {
-        errors.extend(clear(docker, &name, &cleared).await.err());
-    }
+    errors.extend(clear(docker, &name, target).await.err());
     errors.extend(companion::remove(&name).await.err().map(Error::from));
     let said = match (&container, ours) {
         (None, _) => format!("{target}: nothing to do, it has no network container\n"),

@@ -8,7 +8,7 @@ use nix::{sys::signal::Signal, unistd::geteuid};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::debug;
 
-use super::{down::clear, undo::Undo};
+use super::{down, undo::Undo};
 use crate::{
     cli::UpArgs,
     conversation::{Conversation, Ending},
@@ -53,11 +53,9 @@ pub async fn up(args: &UpArgs, host: Option<&str>, progress: &Progress) -> Resul
     }
     let patience = Patience::new(args.wait);
     let publish = args.publish()?;
+    args.check()?;
     let parent = uplink::check(&args.interface).await?;
     if args.host_access {
-        if !args.family.wanted().has_v4() {
-            return Err(Error::Ipv4Only("--host-access", "leave it out, or take --family both"));
-        }
         companion::check(&parent).await?;
     }
     let silent = || Error::DockerSilent(patience.wait);
@@ -85,7 +83,9 @@ impl Up<'_> {
         let way = Way::find(args.path, args.family.wanted(), &target, others).await?;
         let forward = self.forwards(&publish, &target, &way)?;
         let forward = way.mark(forward, &target).await;
-        self.warn_of_hidden(&target, &way, &forward);
+        for warning in way.warnings(&target, &forward) {
+            self.progress.note(&format!("warning: {warning}"));
+        }
         let image = image::provide(docker, args.image.as_deref(), self.progress);
         let image = self.in_time("provide the agent image", image).await?;
         let identity = self.identity(&target, &way, image)?;
@@ -113,11 +113,10 @@ impl Up<'_> {
                 if let Some(old) = old {
                     self.progress.step(&format!("removing what is left of {name}"));
                     let removing = async {
-                        network_container::take_down(docker, &old).await?;
                         for other in network_container::others(&old) {
-                            clear(docker, &name, &other).await?;
+                            down::clear(docker, &name, &other).await?;
                         }
-                        Ok(())
+                        Ok(network_container::take_down(docker, &old).await?)
                     };
                     self.in_time("remove the old network container", removing).await?;
                 }
@@ -147,22 +146,6 @@ impl Up<'_> {
         match ports::forwards(&way.places, publish, &target.exposed, &access) {
             Err(Error::NoPorts(_)) if matches!(way.path, Path::Direct(_)) => Ok(Vec::new()),
             forwards => forwards,
-        }
-    }
-
-    /// Says which clients a path does not show, or not answer.
-    fn warn_of_hidden(&self, target: &Container, way: &Way, forward: &[Forward]) {
-        let cost = match way.path {
-            Path::Bridge(_) => return,
-            Path::Wire => "does not see the addresses of its clients there",
-            Path::Direct(_) => "answers nobody there at the address on the LAN",
-        };
-        for forward in forward.iter().filter(|forward| forward.masquerade()) {
-            let (ports, protocol) = (forward.private(), forward.protocol());
-            let is_dockers = target.published_udp.iter().any(|port| ports.overlaps((*port).into()));
-            let why =
-                if is_dockers { "is published by Docker, too" } else { "has another way to the LAN, too" };
-            self.progress.note(&format!("warning: {ports}/{protocol} {why}, so {} {cost}", target.name));
         }
     }
 
@@ -242,13 +225,15 @@ impl Up<'_> {
 
     /// Keeps other landfalls away from the target and from all others that are to be behind its address.
     async fn lock_all(&self, target: &Container, undo: &mut Undo) -> Result<(), Error> {
-        let (_, others) = self.others(target).await?;
-        let mut names: Vec<&str> = others.iter().map(|other| &*other.container.name).collect();
-        names.push(&target.name);
+        let (_, wanted) = self.others(target).await?;
+        let mut names = down::others(&self.docker, &container_name(&target.name)).await?;
+        names.extend(wanted.into_iter().map(|other| other.container.name));
+        names.push(target.name.clone());
         // Always in this order, so that no two wait for each other.
         names.sort_unstable();
+        names.dedup();
         for name in names {
-            undo.locks.push(self.exclude_others(name).await?);
+            undo.locks.push(self.exclude_others(&name).await?);
         }
         Ok(())
     }
@@ -277,7 +262,8 @@ impl Up<'_> {
         let mut others: Vec<String> = way.places[1..].iter().map(|place| place.name.clone()).collect();
         others.sort_unstable();
         let (interface, path) = (self.parent.name.to_string(), way.path.clone());
-        Ok(Identity { interface, mac, dhcp, family, others, path, image })
+        let offload = self.args.offload;
+        Ok(Identity { interface, mac, dhcp, family, offload, others, path, image })
     }
 
     /// Makes the network container and its uplink, and tells its agent what to do.
@@ -380,7 +366,7 @@ fn spec(identity: &Identity, name: &str, forward: Vec<Forward>) -> Result<Spec, 
     let interface = identity.path.uplink(name).parse().map_err(UplinkError::from)?;
     let spec = Spec::new(interface, dhcp, forward)
         .map_err(|pair| Error::Overlap { earlier: pair.1.to_string(), later: pair.0.to_string() })?;
-    let spec = spec.with_family(identity.family);
+    let spec = spec.with_family(identity.family).with_offload(identity.offload);
     Ok(if matches!(identity.path, Path::Direct(_)) { spec.shared() } else { spec })
 }
 

@@ -12,7 +12,7 @@ use rtnetlink::{
 use tracing::debug;
 
 use crate::{
-    netlink::{Netlink, NetlinkError, OURS, ignore, namespace, refused, short_name},
+    netlink::{Netlink, NetlinkError, OURS, ignore, is_short_name, namespace, refused, short_name},
     netns::Netns,
 };
 
@@ -23,6 +23,11 @@ const SETTINGS: [(&str, &str); 3] = [("arp_ignore", "1"), ("arp_announce", "2"),
 /// What the uplink of a network container is called in its target, where there are interfaces of others.
 pub fn uplink(container: &str) -> String {
     short_name("ll", container)
+}
+
+/// Whether an interface is called like one.
+pub fn is_uplink(name: &str) -> bool {
+    is_short_name("ll", name)
 }
 
 /// The uplink in a target, whether it is there or not.

@@ -9,7 +9,7 @@ mod wire;
 use std::net::Ipv4Addr;
 
 use clap::ValueEnum;
-use landfall_api::{Family, Forward, HERE, PortRange, Protocol};
+use landfall_api::{Family, Forward, HERE, PortRange, Protocol, SHARED_TABLE};
 use thiserror::Error;
 use tracing::debug;
 
@@ -148,16 +148,19 @@ impl Way {
         others: Vec<Other>,
     ) -> Result<Self, Error> {
         target::has_own_network(target)?;
-        if kind != Kind::Wire && !others.is_empty() {
-            return Err(Error::WireOnly);
-        }
-        if kind == Kind::Direct && family.has_v6() {
-            let remedy = "take another path: --path wire shows the target its clients, too";
-            return Err(Error::Ipv4Only("--path direct", remedy));
-        }
         let name = container_name(&target.name);
-        let wire = Wire::find(&name, &target.namespace).await?;
+        let mut wire = Wire::find(&name, &target.namespace).await?;
         let direct = Direct::find(&name, &target.namespace).map_err(PathError::from)?;
+        let mut wires: Vec<(Other, Wire)> = Vec::new();
+        for other in others {
+            target::has_own_network(&other.container)?;
+            let Container { name: its_name, namespace, .. } = &other.container;
+            let wire = Wire::find_another(&name, its_name, namespace).await?;
+            wires.push((other, wire));
+        }
+        let mut all: Vec<&mut Wire> =
+            [&mut wire].into_iter().chain(wires.iter_mut().map(|(_, wire)| wire)).collect();
+        Wire::settle(&mut all);
         let (path, address) = match kind {
             Kind::Direct => (Path::Direct(format!("{GUEST}{}", target.id)), HERE),
             Kind::Wire => (Path::Wire, wire.address()?),
@@ -172,19 +175,13 @@ impl Way {
             Path::Wire | Path::Bridge(_) | Path::Direct(_) => None,
         };
         let mut places = vec![Place { name: target.name.clone(), address, address6, is_replica: false }];
-        let mut wires: Vec<(Other, Wire)> = Vec::new();
-        for other in others {
-            target::has_own_network(&other.container)?;
-            let beside: Vec<&Wire> = [&wire].into_iter().chain(wires.iter().map(|(_, wire)| wire)).collect();
-            let Container { name: its_name, namespace, .. } = &other.container;
-            let wire = Wire::find_another(&name, its_name, namespace, &beside).await?;
+        for (Other { container, is_replica }, wire) in &wires {
             places.push(Place {
-                name: its_name.clone(),
+                name: container.name.clone(),
                 address: wire.address()?,
                 address6: if family.has_v6() { Some(wire.address6()?) } else { None },
-                is_replica: other.is_replica,
+                is_replica: *is_replica,
             });
-            wires.push((other, wire));
         }
         Ok(Self { path, places, wire, direct, others: wires })
     }
@@ -206,7 +203,11 @@ impl Way {
         let mut foreign = Vec::new();
         for (place, (container, wire)) in self.places.iter().zip(self.containers(target)) {
             let published = container.published_udp.iter().copied();
-            let others = if self.path == Path::Wire { wire.foreign_datagrams().await } else { Vec::new() };
+            let others = match self.path {
+                Path::Wire => wire.foreign_datagrams(wire.table()).await,
+                Path::Direct(_) => wire.foreign_datagrams(Some(SHARED_TABLE)).await,
+                Path::Bridge(_) => Vec::new(),
+            };
             foreign.push((place.address, published.map(PortRange::from).chain(others).collect::<Vec<_>>()));
         }
         let hides = |forward: &Forward| {
@@ -222,6 +223,25 @@ impl Way {
             forward.with_masquerade(hidden)
         };
         forward.into_iter().map(mark).collect()
+    }
+
+    /// Which clients of these forwards the containers do not see, or not answer.
+    pub fn warnings(&self, target: &Container, forward: &[Forward]) -> Vec<String> {
+        let cost = match self.path {
+            Path::Bridge(_) => return Vec::new(),
+            Path::Wire => "does not see the addresses of its clients there",
+            Path::Direct(_) => "answers nobody there at the address on the LAN",
+        };
+        let warning = |forward: &Forward| {
+            let leads_there = |(place, _): &(&Place, _)| place.address == forward.to().address;
+            let (_, (its, _)) = self.places.iter().zip(self.containers(target)).find(leads_there)?;
+            let (ports, protocol) = (forward.private(), forward.protocol());
+            let is_dockers = its.published_udp.iter().any(|port| ports.overlaps((*port).into()));
+            let why =
+                if is_dockers { "is published by Docker, too" } else { "has another way to the LAN, too" };
+            Some(format!("{ports}/{protocol} {why}, so {} {cost}", its.name))
+        };
+        forward.iter().filter(|forward| forward.masquerade()).filter_map(warning).collect()
     }
 
     /// Whether the containers are still where they were when they were found.

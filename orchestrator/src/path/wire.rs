@@ -24,6 +24,7 @@ use tracing::debug;
 
 use super::{
     PathError,
+    direct::is_uplink,
     end::{End, Side},
     pair::Pair,
     rules::{Rule, direct, rules, rules6},
@@ -41,6 +42,8 @@ pub struct Wire {
     name: String,
     end: String,
     pair: Option<Pair>,
+    /// What else the target has addresses in.
+    occupied: Vec<Ipv4Net>,
     target: Side,
 }
 
@@ -51,29 +54,20 @@ impl Wire {
     /// # Errors
     /// If the kernel refuses.
     pub async fn find(container: &str, path: &Path) -> Result<Self, PathError> {
-        Self::find_beside(container, END.to_owned(), path, &[]).await
+        let mut wire = Self::look(container, END.to_owned(), path).await?;
+        Self::settle(&mut [&mut wire]);
+        Ok(wire)
     }
 
-    /// Another one, to another container of that name, beside these.
+    /// Another one, to another container of that name. What addresses it is to have `settle` says.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub async fn find_another(
-        container: &str,
-        other: &str,
-        path: &Path,
-        beside: &[&Self],
-    ) -> Result<Self, PathError> {
-        let taken: Vec<Pair> = beside.iter().filter_map(|wire| wire.pair).collect();
-        Self::find_beside(container, short_name("wire", other), path, &taken).await
+    pub async fn find_another(container: &str, other: &str, path: &Path) -> Result<Self, PathError> {
+        Self::look(container, short_name("wire", other), path).await
     }
 
-    async fn find_beside(
-        container: &str,
-        end: String,
-        path: &Path,
-        taken: &[Pair],
-    ) -> Result<Self, PathError> {
+    async fn look(container: &str, end: String, path: &Path) -> Result<Self, PathError> {
         let target = Side::open(path, "the target")?;
         let name = short_name("lf", container);
         let addresses = target.netlink.addresses().await?;
@@ -81,25 +75,41 @@ impl Wire {
         let (its, others): (Vec<_>, Vec<_>) = addresses.iter().partition(|(index, _)| Some(*index) == own);
         let nets =
             |all: Vec<&(u32, Ipv4Net)>| -> Vec<Ipv4Net> { all.into_iter().map(|(_, net)| *net).collect() };
-        let present = Pair::of(&nets(its)).filter(|pair| !taken.contains(pair));
-        let occupied = || [nets(others), taken.iter().map(|pair| pair.target()).collect()].concat();
-        let pair = present.or_else(|| Pair::free(&occupied()));
-        Ok(Self { name, end, pair, target })
+        Ok(Self { name, end, pair: Pair::of(&nets(its)), occupied: nets(others), target })
     }
 
-    /// The target's ports whose datagrams are answered over something else that landfall has made there.
-    pub async fn foreign_datagrams(&self) -> Vec<PortRange> {
-        let found = match self.rules(&IpVersion::V4).await {
+    /// Gives each of these wires of one network container a pair of its own: those that are there keep theirs.
+    pub fn settle(wires: &mut [&mut Self]) {
+        let mut taken: Vec<Pair> = Vec::new();
+        for wire in wires.iter_mut() {
+            wire.pair = wire.pair.filter(|pair| !taken.contains(pair));
+            taken.extend(wire.pair);
+        }
+        for wire in wires.iter_mut().filter(|wire| wire.pair.is_none()) {
+            let beside = taken.iter().map(|pair| pair.target());
+            wire.pair = Pair::free(&wire.occupied.iter().copied().chain(beside).collect::<Vec<_>>());
+            taken.extend(wire.pair);
+        }
+    }
+
+    /// The table of the wire, by which it is known in the target.
+    pub fn table(&self) -> Option<u32> {
+        self.pair.map(Pair::number)
+    }
+
+    /// The target's ports whose datagrams are answered over something else that landfall has made there than what has the table
+    /// `own`.
+    pub async fn foreign_datagrams(&self, own: Option<u32>) -> Vec<PortRange> {
+        let found = async { Ok::<_, PathError>((self.rules(&IpVersion::V4).await?, self.tables().await?)) };
+        let (found, alive) = match found.await {
             Ok(found) => found,
             Err(error) => {
                 debug!(%error, "not known what else leads out of the target");
                 return Vec::new();
             }
         };
-        let own = self.pair.map(Pair::number);
-        let main = u32::from(RouteHeader::RT_TABLE_MAIN);
         let ports = found.iter().filter_map(|rule| match rule {
-            Rule::Datagrams(ports, table) if Some(*table) != own && *table != main => Some(*ports),
+            Rule::Datagrams(ports, table) if Some(*table) != own && alive.contains(table) => Some(*ports),
             Rule::Datagrams(..) | Rule::From(..) | Rule::Neighbours | Rule::Unbound(_) => None,
         });
         ports.collect()
@@ -261,8 +271,13 @@ impl Wire {
         let handle = &self.target.netlink.handle;
         let found = self.rules(version).await?;
         let alive = self.tables().await?;
-        let is_anothers =
-            |rule: &Rule| rule.table().is_some_and(|table| Some(table) != own && alive.contains(&table));
+        let (main, is_shared) = (u32::from(RouteHeader::RT_TABLE_MAIN), alive.contains(&SHARED_TABLE));
+        // What an uplink in the target leaves to Docker leads to the main table.
+        let is_alive = |table: u32| alive.contains(&table) || (table == main && is_shared);
+        let is_anothers = |rule: &Rule| {
+            let table = rule.table().filter(|table| Some(*table) != own);
+            table.is_some_and(|table| is_alive(table) && !(table == main && own == Some(SHARED_TABLE)))
+        };
         let others: Vec<Rule> = found.iter().copied().filter(is_anothers).collect();
         // All wires share the rule for neighbours.
         let needs_neighbours = others.iter().any(|rule| matches!(rule, Rule::Datagrams(..)));
@@ -302,10 +317,13 @@ impl Wire {
         Ok(found.map_err(unruly(&[]))?.iter().filter_map(Rule::read).collect())
     }
 
-    /// The tables of all wires that the target has.
+    /// The tables of all wires that the target has, and of an uplink of its own.
     async fn tables(&self) -> Result<Vec<u32>, PathError> {
-        let addresses = self.target.netlink.addresses().await?;
-        Ok(addresses.iter().filter_map(|(_, net)| Pair::of(&[*net])).map(Pair::number).collect())
+        let Side { netlink, .. } = &self.target;
+        let addresses = netlink.addresses().await?;
+        let wires = addresses.iter().filter_map(|(_, net)| Pair::of(&[*net])).map(Pair::number);
+        let has_uplink = netlink.names().await?.iter().any(|name| is_uplink(name));
+        Ok(wires.chain(has_uplink.then_some(SHARED_TABLE)).collect())
     }
 }
 

@@ -25,7 +25,7 @@ use tracing::debug;
 use super::{Parent, UplinkError};
 use crate::{
     identity::derive_mac,
-    netlink::{Netlink, NetlinkError, OURS, ignore, namespace, refused, short_name},
+    netlink::{Netlink, NetlinkError, OURS, ignore, is_short_name, namespace, refused, short_name},
 };
 
 /// How their names begin.
@@ -126,8 +126,7 @@ pub async fn remove_others(companions: &[(u32, String)], containers: &[String]) 
 
 /// Whether an interface is called like one.
 fn is_companion(name: &str) -> bool {
-    let digits = name.strip_prefix(PLACE).unwrap_or_default();
-    digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    is_short_name(PLACE, name)
 }
 
 /// The host's address on the parent in the subnet of `address`.

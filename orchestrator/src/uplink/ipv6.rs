@@ -36,10 +36,11 @@ pub fn forward(path: &Path, name: &str) -> Result<(), UplinkError> {
     };
     let set = || {
         // Setting it again would make the uplink a router for a moment.
-        if fs::read_to_string("/proc/sys/net/ipv6/conf/all/forwarding").is_ok_and(|now| now.trim() == "1") {
-            return Ok(());
+        let now = fs::read_to_string("/proc/sys/net/ipv6/conf/all/forwarding");
+        if !now.is_ok_and(|now| now.trim() == "1") {
+            write("all", "forwarding", "1")?;
         }
-        write("all", "forwarding", "1").and_then(|()| write(name, "forwarding", "0"))
+        write(name, "forwarding", "0")
     };
     namespace.within(set).map_err(UplinkError::NoIpv6)
 }

@@ -110,7 +110,7 @@ fn what_the_kernel_refuses_is_tried_again() {
     let is_configuration = |action: &Action| matches!(action, Action::Configure(_));
     let before = world.count(is_configuration);
     world.step(Event::Refused);
-    assert_eq!(world.in_use().0.len(), 0, "it is not taken for true");
+    assert_eq!(world.in_use().0.len(), 1, "what is there says the kernel");
     assert_eq!(world.count(is_configuration), before);
     world.advance(seconds(6));
     assert_eq!(world.count(is_configuration), before + 1);
@@ -149,4 +149,25 @@ fn somebody_elses_address_is_not_used() {
     world.hear(ROUTER, said);
     assert_eq!(world.in_use().0, [ip("2001:db8:98:0:5e:10ff:fe00:1")]);
     assert_eq!(world.count(|action| matches!(action, Action::Warn(_))), 1);
+}
+
+#[test]
+fn what_reaches_inside_is_neither_used_nor_taken_for_somebody_elses() {
+    let mut world = World::new();
+    let said =
+        advertisement(vec![prefix("2001:db8:99::/64", 7200, 3600), prefix("fd00:30::/64", 7200, 3600)]);
+    let mut context = Context { now: world.now, rng: &mut world.rng };
+    let actions = world.host.step(Event::Advertised(ROUTER, said.clone()), &mut context);
+    assert!(actions.iter().any(|action| matches!(action, Action::Configure(_))), "{actions:?}");
+    let inside = ["fd00:30::/64", "fd00:30::5e:10ff:fe00:1/64"].map(|net| net.parse().expect("a network"));
+    world.step(Event::LeftOut(inside.to_vec()));
+    let ours = Found { address: ip("2001:db8:99:0:5e:10ff:fe00:1"), presence: Presence::Ready };
+    world.step(Event::Addresses(vec![World::link_local(), ours]));
+    assert_eq!(world.count(|action| matches!(action, Action::Warn(_))), 0);
+    assert_eq!(world.in_use().0, [ours.address]);
+    world.checked.push(ours.address);
+    world.advance(seconds(1));
+    world.hear(ROUTER, said);
+    let configuration = world.last_configuration();
+    assert_eq!((configuration.addresses.len(), configuration.on_link.len()), (1, 1));
 }
