@@ -248,7 +248,7 @@ vm-tests:
 	@RUSTFLAGS='-C target-feature=+crt-static' CARGO_PROFILE_DEV_DEBUG=0 \
 		cargo test --quiet --locked --target $(TARGET) -p landfall-tests --test 'docker*' --test 'inside*' \
 			--no-run --message-format json | \
-		sed -n 's/.*"executable":"\([^"]*\/\(\(docker\|inside\)_[a-z_]*\)-[^"]*\)".*/\1 \2/p' | \
+		sed -n 's/.*"executable":"\([^"]*\/\(\(docker\|inside\)_[a-z0-9_]*\)-[^"]*\)".*/\1 \2/p' | \
 		while read -r program name; do install -s "$$program" "$(VM_TESTS)/all/$$name"; done
 	@mv $(addprefix $(VM_TESTS)/all/,$(VM_FILES)) $(VM_TESTS)
 	@rm -r $(VM_TESTS)/all

@@ -122,7 +122,7 @@ pub struct Host {
     /// What reaches into networks that are not the LAN's, until it is looked at again.
     pub(super) left_out: Vec<(Ipv6Net, Instant)>,
     pub(super) in_use: InUse,
-    /// How often to configure and to report.
+    /// How often to configure, and how often to report.
     pub(super) budgets: [Budget; 2],
     /// When what the budgets have put off is due.
     pub(super) put_off: Option<Instant>,
@@ -322,31 +322,28 @@ impl Host {
     /// Says what has changed by the step, unless much has changed of late: then a little later.
     fn settle(&mut self, actions: &mut Vec<Action>) {
         let (desired, now) = (self.desired(), self.now);
-        let [configuring, _] = &mut self.budgets;
-        let can_be_set = self.is_up || self.is_stopped;
         let is_due = (desired != self.configured || self.is_to_be_redone) && self.retry.is_none();
-        if can_be_set && is_due {
-            if self.is_stopped || configuring.take(now) {
+        if is_due && (self.is_up || self.is_stopped) {
+            if self.is_stopped || self.budgets[0].take(now) {
                 self.is_to_be_redone = false;
                 self.configured = desired.clone();
                 actions.push(Action::Configure(desired));
             } else {
-                self.put_off = Some(configuring.next());
+                self.put_off = Some(self.budgets[0].next());
             }
         }
         let in_use = self.now_in_use();
         if in_use.is_like(&self.in_use) {
             return;
         }
-        let [_, reporting] = &mut self.budgets;
-        if self.is_stopped || reporting.take(now) {
+        if self.is_stopped || self.budgets[1].take(now) {
             if !in_use.addresses.is_empty() {
                 self.search = Ipv6Search { managed: self.search.managed, ..Ipv6Search::default() };
             }
             self.in_use = in_use.clone();
             actions.push(Action::InUse(in_use));
         } else {
-            self.put_off = Some(reporting.next());
+            self.put_off = Some(self.budgets[1].next());
         }
     }
 
