@@ -225,7 +225,7 @@ vm: packages vm-packages machines ## Run the suite in virtual machines: MATRIX=b
 # One machine, in minutes where it has to be emulated: without what is the same on every machine, or takes long.
 .PHONY: test-vm
 test-vm: VM_FILES = $(VM_SOME)
-test-vm: VM_SKIPS = $(VM_BRIEFLY)
+test-vm: VM_SKIPS = $(VM_BRIEFLY) --skip power_cut
 test-vm: vm-packages machines ## Run the tier that needs root and qemu: one machine
 
 .PHONY: vm-packages
