@@ -149,13 +149,13 @@ impl Way {
     ) -> Result<Self, Error> {
         target::has_own_network(target)?;
         let name = container_name(&target.name);
-        let mut wire = Wire::find(&name, &target.namespace).await?;
+        let mut wire = Wire::look(&name, None, &target.namespace).await?;
         let direct = Direct::find(&name, &target.namespace).map_err(PathError::from)?;
         let mut wires: Vec<(Other, Wire)> = Vec::new();
         for other in others {
             target::has_own_network(&other.container)?;
             let Container { name: its_name, namespace, .. } = &other.container;
-            let wire = Wire::find_another(&name, its_name, namespace).await?;
+            let wire = Wire::look(&name, Some(its_name), namespace).await?;
             wires.push((other, wire));
         }
         let mut all: Vec<&mut Wire> =

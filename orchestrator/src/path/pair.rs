@@ -70,6 +70,24 @@ impl Pair {
     }
 }
 
+/// A pair for each wire of one network container, given the one that it has, if any, and what else its target has addresses in.
+/// Wires that are there keep theirs, the first of two that have the same; none where none is free.
+pub fn assign(wires: &[(Option<Pair>, &[Ipv4Net])]) -> Vec<Option<Pair>> {
+    let mut taken: Vec<Pair> = Vec::new();
+    let mut pairs: Vec<Option<Pair>> = Vec::new();
+    for (present, _) in wires {
+        let kept = present.filter(|pair| !taken.contains(pair));
+        taken.extend(kept);
+        pairs.push(kept);
+    }
+    for (pair, (_, occupied)) in pairs.iter_mut().zip(wires).filter(|(pair, _)| pair.is_none()) {
+        let beside = taken.iter().map(|pair| pair.target());
+        *pair = Pair::free(&occupied.iter().copied().chain(beside).collect::<Vec<_>>());
+        taken.extend(*pair);
+    }
+    pairs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +116,18 @@ mod tests {
             Pair::of(&nets(&["172.17.0.2/16", "169.254.10.1/30", "169.254.192.1/24", "170.0.0.1/30"])),
             None
         );
+    }
+
+    #[test]
+    fn a_wire_that_is_there_keeps_its_pair_whoever_comes_before_it() {
+        let occupied = nets(&["169.254.192.5/30"]);
+        let assigned = |wires: &[Option<u32>]| {
+            let wires: Vec<_> = wires.iter().map(|pair| (pair.map(Pair), &*occupied)).collect();
+            assign(&wires).into_iter().map(|pair| pair.map(|pair| pair.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(assigned(&[None, Some(0), None]), [Some(2), Some(0), Some(3)]);
+        assert_eq!(assigned(&[Some(2), Some(2)]), [Some(2), Some(0)]);
+        assert_eq!(assigned(&[None]), [Some(0)]);
     }
 
     #[test]

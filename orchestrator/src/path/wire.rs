@@ -26,7 +26,7 @@ use super::{
     PathError,
     direct::is_uplink,
     end::{End, Side},
-    pair::Pair,
+    pair::{Pair, assign},
     rules::{Rule, direct, rules, rules6},
 };
 use crate::{
@@ -54,20 +54,17 @@ impl Wire {
     /// # Errors
     /// If the kernel refuses.
     pub async fn find(container: &str, path: &Path) -> Result<Self, PathError> {
-        let mut wire = Self::look(container, END.to_owned(), path).await?;
+        let mut wire = Self::look(container, None, path).await?;
         Self::settle(&mut [&mut wire]);
         Ok(wire)
     }
 
-    /// Another one, to another container of that name. What addresses it is to have `settle` says.
+    /// The one that is there, to the target or to another container of that name. What addresses it is to have `settle` says.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub async fn find_another(container: &str, other: &str, path: &Path) -> Result<Self, PathError> {
-        Self::look(container, short_name("wire", other), path).await
-    }
-
-    async fn look(container: &str, end: String, path: &Path) -> Result<Self, PathError> {
+    pub async fn look(container: &str, other: Option<&str>, path: &Path) -> Result<Self, PathError> {
+        let end = other.map_or_else(|| END.to_owned(), |other| short_name("wire", other));
         let target = Side::open(path, "the target")?;
         let name = short_name("lf", container);
         let addresses = target.netlink.addresses().await?;
@@ -80,15 +77,11 @@ impl Wire {
 
     /// Gives each of these wires of one network container a pair of its own: those that are there keep theirs.
     pub fn settle(wires: &mut [&mut Self]) {
-        let mut taken: Vec<Pair> = Vec::new();
-        for wire in wires.iter_mut() {
-            wire.pair = wire.pair.filter(|pair| !taken.contains(pair));
-            taken.extend(wire.pair);
-        }
-        for wire in wires.iter_mut().filter(|wire| wire.pair.is_none()) {
-            let beside = taken.iter().map(|pair| pair.target());
-            wire.pair = Pair::free(&wire.occupied.iter().copied().chain(beside).collect::<Vec<_>>());
-            taken.extend(wire.pair);
+        let present: Vec<(Option<Pair>, &[Ipv4Net])> =
+            wires.iter().map(|wire| (wire.pair, &*wire.occupied)).collect();
+        let assigned = assign(&present);
+        for (wire, pair) in wires.iter_mut().zip(assigned) {
+            wire.pair = pair;
         }
     }
 
