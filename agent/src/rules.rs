@@ -127,7 +127,8 @@ impl Rules {
                     return Ok(forward);
                 }
                 // Without it there is no more to ask for than every kernel has.
-                Err(error) if self.short_cut.take().is_some_and(|interfaces| !interfaces.is_empty()) => {
+                Err(error) if self.short_cut.as_ref().is_some_and(|interfaces| interfaces.len() > 1) => {
+                    self.short_cut = None;
                     self.warning = Some(format!("packets take no short cut here: {error}"));
                     self.wanted.get_or_insert(forward);
                 }

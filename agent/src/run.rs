@@ -78,6 +78,7 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
     };
     let mut rules = Rules::new(&spec);
     let mut replicas = Replicas::watch(&spec).await?;
+    rules.shorten(replicas.interfaces());
     let mut uplink = Uplink::watch(&spec, started, reporter).await?;
     let mut uplink6 = if spec.family.has_v6() {
         let watching = Uplink6::watch(&spec, started, reporter).await;
