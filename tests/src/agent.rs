@@ -238,22 +238,7 @@ impl Agent {
     /// A target behind the agent, on a network that both share.
     pub fn target(&self) -> Netns {
         let target = Netns::new();
-        let name = &target.name;
-        crate::run::run(&[
-            "ip",
-            "link",
-            "add",
-            "eth0",
-            "netns",
-            &self.namespace.name,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            name,
-        ]);
+        self.namespace.connect("eth0", &target, "eth0");
         self.namespace.ip("addr add 172.30.0.1/24 dev eth0");
         self.namespace.ip("link set eth0 up");
         target.ip(&format!("addr add {TARGET}/24 dev eth0"));

@@ -41,6 +41,12 @@ impl Netns {
         run(&line)
     }
 
+    /// A pair of interfaces: `near` in here, `far` in the other one.
+    pub fn connect(&self, near: &str, other: &Self, far: &str) {
+        let (here, there) = (&*self.name, &*other.name);
+        run(&["ip", "link", "add", near, "netns", here, "type", "veth", "peer", "name", far, "netns", there]);
+    }
+
     /// Runs a command in here and gives its standard output.
     pub fn run(&self, line: &[&str]) -> String {
         let net = self.flag();

@@ -11,7 +11,7 @@ use landfall_tests::{
     client::{fetch, serve},
     lan::Lan,
     netns::Netns,
-    run::{run, wait_until},
+    run::wait_until,
 };
 
 /// Two places on networks of their own, as wires are.
@@ -26,21 +26,7 @@ struct Scene {
 fn place(agent: &Agent, number: u8) -> Netns {
     let place = Netns::new();
     let near = format!("wire{number}");
-    run(&[
-        "ip",
-        "link",
-        "add",
-        &near,
-        "netns",
-        &agent.namespace.name,
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "eth0",
-        "netns",
-        &place.name,
-    ]);
+    agent.namespace.connect(&near, &place, "eth0");
     agent.namespace.ip(&format!("addr add 172.31.{number}.2/30 dev {near}"));
     agent.namespace.ip(&format!("addr add fd00:31:{number}::2/126 dev {near} nodad"));
     agent.namespace.ip(&format!("link set {near} up"));
