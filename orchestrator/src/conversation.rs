@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::{
     agent_stream::{AgentStream, Noise},
-    docker::{Attached, Docker, DockerError, Until, Which, Written},
+    docker::{Attached, Container, Docker, DockerError, Until, Which, Written},
     error::Error,
     families::Families,
     progress::Progress,
@@ -184,6 +184,18 @@ async fn end(docker: &Docker, id: &str) {
         debug!(%error, "not told when the agent ends");
         pending::<()>().await;
     }
+}
+
+/// Whether the agent of a container that ran a moment ago has ended. Podman goes on for a while saying that it runs.
+///
+/// # Errors
+/// If the engine does not answer.
+pub async fn has_ended(docker: &Docker, container: &Container) -> Result<bool, DockerError> {
+    let is_there = container.namespace.exists();
+    if !is_there && timeout(LAST_WORDS, docker.exit_code(&container.id)).await.is_ok() {
+        return Ok(true);
+    }
+    Ok(docker.container(&container.id).await?.is_none_or(|now| !now.is_running()))
 }
 
 #[cfg(test)]

@@ -13,13 +13,14 @@ use std::collections::{BTreeSet, HashMap};
 use bollard::{
     API_DEFAULT_VERSION, ClientVersion, body_full,
     errors::Error as Api,
+    models::ContainerSummary,
     query_parameters::{
         CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
         ImportImageOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
         RemoveVolumeOptions, StopContainerOptionsBuilder, WaitContainerOptions,
     },
 };
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, TryStreamExt as _};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use tracing::warn;
@@ -29,7 +30,7 @@ pub use error::DockerError;
 pub use streams::{Attached, Output, Until, Which, Written};
 
 use container::{bare, to_body, to_container};
-use error::{is_gone, is_status};
+use error::{is_gone, is_status, settled};
 use host::{Engine, Host};
 
 use crate::identity::is_container_name;
@@ -95,7 +96,8 @@ impl Docker {
             return Ok(None);
         }
         let url = format!("/containers/{name}/json");
-        let asking = async { self.understood(self.api.inspect_container(name, None).await, &url).await };
+        let asking =
+            settled(async || self.understood(self.api.inspect_container(name, None).await, &url).await);
         match Box::pin(asking).await {
             Ok(found) => Ok(Some(to_container(found))),
             Err(error) if is_gone(&error) => Ok(None),
@@ -108,9 +110,7 @@ impl Docker {
     /// # Errors
     /// If Docker does not answer.
     pub async fn names(&self) -> Result<BTreeSet<String>, DockerError> {
-        let options = ListContainersOptionsBuilder::default().all(true).build();
-        let all = self.understood(self.api.list_containers(Some(options)).await, ALL).await;
-        let all = all.map_err(|error| self.failed("list the containers", error))?;
+        let all = self.list(ListContainersOptionsBuilder::default().all(true), ALL).await?;
         let named = all.into_iter().flat_map(|container| container.names.unwrap_or_default());
         Ok(named.map(|name| bare(&name).to_owned()).collect())
     }
@@ -121,10 +121,9 @@ impl Docker {
     /// If Docker does not answer.
     pub async fn labelled(&self, label: &str) -> Result<Vec<String>, DockerError> {
         let filters = HashMap::from([("label", vec![label])]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters);
         let url = format!("{ALL}&filters=%7B%22label%22%3A%5B%22{label}%22%5D%7D");
-        let all = self.understood(self.api.list_containers(Some(options)).await, &url).await;
-        let all = all.map_err(|error| self.failed("list the containers", error))?;
+        let all = self.list(options, &url).await?;
         let first = |names: Option<Vec<String>>| names?.first().map(|name| bare(name).to_owned());
         let mut names: Vec<String> = all.into_iter().filter_map(|container| first(container.names)).collect();
         names.sort();
@@ -202,7 +201,7 @@ impl Docker {
     /// If Docker refuses.
     pub async fn stop(&self, id: &str) -> Result<(), DockerError> {
         let options = StopContainerOptionsBuilder::default().t(STOP_WITHIN_SECONDS).build();
-        match self.api.stop_container(id, Some(options)).await {
+        match settled(async || self.api.stop_container(id, Some(options.clone())).await).await {
             Err(error) if !is_status(&error, 404) && !is_status(&error, 304) => {
                 Err(self.failed(&format!("stop {id}"), error))
             }
@@ -223,11 +222,12 @@ impl Docker {
     /// # Errors
     /// If Docker refuses.
     pub async fn exit_code(&self, id: &str) -> Result<Option<i64>, DockerError> {
-        match self.api.wait_container(id, None::<WaitContainerOptions>).next().await {
-            Some(Ok(ended)) => Ok(Some(ended.status_code)),
-            Some(Err(Api::DockerContainerWaitError { code, .. })) => Ok(Some(code)),
-            Some(Err(error)) if !is_status(&error, 404) => Err(self.failed(&format!("wait for {id}"), error)),
-            Some(Err(_)) | None => Ok(None),
+        let wait = async || self.api.wait_container(id, None::<WaitContainerOptions>).try_next().await;
+        match settled(wait).await {
+            Ok(ended) => Ok(ended.map(|ended| ended.status_code)),
+            Err(Api::DockerContainerWaitError { code, .. }) => Ok(Some(code)),
+            Err(error) if !is_status(&error, 404) => Err(self.failed(&format!("wait for {id}"), error)),
+            Err(_) => Ok(None),
         }
     }
 
@@ -250,13 +250,23 @@ impl Docker {
     /// If Docker refuses.
     pub async fn remove(&self, id: &str) -> Result<(), DockerError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.api.remove_container(id, Some(options)).await {
+        match settled(async || self.api.remove_container(id, Some(options.clone())).await).await {
             // 409: it is being removed already.
             Err(error) if !is_status(&error, 404) && !is_status(&error, 409) => {
                 Err(self.failed(&format!("remove {id}"), error))
             }
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    async fn list(
+        &self,
+        options: ListContainersOptionsBuilder,
+        url: &str,
+    ) -> Result<Vec<ContainerSummary>, DockerError> {
+        let options = options.build();
+        let ask = async || self.understood(self.api.list_containers(Some(options.clone())).await, url).await;
+        settled(ask).await.map_err(|error| self.failed("list the containers", error))
     }
 
     /// What was answered at `url`, be it in words that bollard does not know.

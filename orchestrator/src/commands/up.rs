@@ -11,7 +11,7 @@ use tracing::debug;
 use super::{down, undo::Undo};
 use crate::{
     cli::UpArgs,
-    conversation::{Conversation, Ending},
+    conversation::{Conversation, Ending, has_ended},
     docker::{Container, Creation, Docker},
     error::{Error, printable},
     identity::{Identity, container_name, derive_hostname, derive_mac},
@@ -303,7 +303,7 @@ impl Up<'_> {
                 self.lay(way, &container, spec).await
             };
             if let Err(error) = attaching.await {
-                if self.docker.container(&id).await?.is_some_and(|now| now.is_running()) {
+                if !has_ended(&self.docker, &container).await? {
                     return Err(error);
                 }
                 debug!(%error, "the agent has ended meanwhile, and says itself why");

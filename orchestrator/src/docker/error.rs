@@ -1,9 +1,10 @@
 //! What Docker's failures mean: situations, exit codes and remedies. Knows nothing of what was asked for.
 
-use std::io;
+use std::{io, time::Duration};
 
 use bollard::errors::Error as Api;
 use thiserror::Error;
+use tokio::time::sleep;
 
 use super::{REPLY_WITHIN_SECONDS, host::Engine};
 
@@ -142,16 +143,53 @@ pub(super) fn is_gone(error: &Api) -> bool {
         || matches!(error, Api::DockerResponseServerError { status_code: 500, message } if goes(message))
 }
 
+/// Whether Podman lost sight of a process that ended while it was looked at. Before 4.4 it says so in place of the answer
+/// (<https://github.com/containers/podman/issues/16383>).
+fn is_ending(error: &Api) -> bool {
+    let lost = |message: &str| {
+        message.contains("/cgroup: no such process") || message.contains("/cgroup: no such file or directory")
+    };
+    matches!(error, Api::DockerResponseServerError { status_code: 500, message } if lost(message))
+}
+
+/// What the engine answers once it knows that a process has ended, if it was asked while that did.
+///
+/// # Errors
+/// Its own, and that it lost sight of a process, if it goes on saying so for a second.
+#[expect(clippy::disallowed_methods, reason = "the engine is asked again, and not for ever")]
+pub(super) async fn settled<T>(mut ask: impl AsyncFnMut() -> Result<T, Api>) -> Result<T, Api> {
+    for _ in 0..50 {
+        match ask().await {
+            Err(error) if is_ending(&error) => sleep(Duration::from_millis(20)).await,
+            answer => return answer,
+        }
+    }
+    ask().await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn said(status_code: u16, message: &str) -> Api {
+        Api::DockerResponseServerError { status_code, message: message.to_owned() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_is_asked_again_about_a_process_that_ends() {
+        let ends = || said(500, "read /proc/8073/cgroup: no such process");
+        let mut answers =
+            vec![Ok(7), Err(ends()), Err(said(500, "open /proc/1/cgroup: no such file or directory"))];
+        assert!(matches!(settled(async || answers.pop().unwrap_or(Ok(0))).await, Ok(7)));
+        // And one that never knows is not asked for ever
+        let never: Result<(), _> = settled(async || Err(ends())).await;
+        assert!(never.is_err_and(|error| is_ending(&error)));
+        let mut others = vec![Ok(7), Err(said(500, "no such process"))];
+        assert!(settled(async || others.pop().unwrap_or(Ok(0))).await.is_err(), "that is something else");
+    }
+
     #[test]
     fn a_container_that_goes_while_it_is_looked_at_is_gone() {
-        let said = |status_code, message: &str| Api::DockerResponseServerError {
-            status_code,
-            message: message.to_owned(),
-        };
         assert!(is_gone(&said(404, "No such container: web")));
         assert!(is_gone(&said(500, "no container with ID b1856a found in database: no such container")));
         assert!(!is_gone(&said(500, "cannot open the database")));
