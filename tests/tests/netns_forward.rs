@@ -48,7 +48,8 @@ fn what_the_lan_says_to_everybody_costs_no_tracked_connection() {
     let client = scene.lan.client();
     let counted = || -> u32 {
         let ruleset = scene.ruleset();
-        let counter = ruleset.split("meta pkttype != host counter packets ").nth(1).expect("the rule");
+        let rule = ruleset.lines().find(|line| line.contains("meta pkttype != host")).expect("the rule");
+        let counter = rule.split("counter packets ").nth(1).expect("a counter");
         counter.split(' ').next().and_then(|packets| packets.parse().ok()).expect("a number")
     };
     let before = counted();

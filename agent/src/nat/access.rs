@@ -69,9 +69,8 @@ pub(super) fn sources(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObj
         let source =
             |protocol| ct(if protocol == "ip" { "ip saddr" } else { "ip6 saddr" }, Some(CTDir::Original));
         let strangers = from.elsewhere(source).map(|is_stranger| {
-            let [is_protocol, translated] = is_forwarded(protocol);
             let is_listed = is(public_port(), text(format!("@{name}")));
-            rule("forward", [is_protocol, translated, is_listed, is_stranger, counter(), drop()])
+            rule("forwarded", [is_of_protocol(protocol), is_listed, is_stranger, counter(), drop()])
         });
         let strangers: Vec<_> = strangers.collect();
         [set(name, ports)].into_iter().chain(strangers)
@@ -132,8 +131,12 @@ fn element(network: IpNet) -> SetItem<'static> {
 
 /// Whether a packet is of a connection that a forward of `protocol` translated.
 fn is_forwarded(protocol: Protocol) -> [Statement<'static>; 2] {
-    // nft asks for the protocol before it takes `proto-dst`.
-    [is(meta(MetaKey::L4proto), text(protocol.as_str())), has(ct("status", None), text("dnat"))]
+    [is_of_protocol(protocol), has(ct("status", None), text("dnat"))]
+}
+
+/// nft asks for it before it takes `proto-dst`.
+fn is_of_protocol(protocol: Protocol) -> Statement<'static> {
+    is(meta(MetaKey::L4proto), text(protocol.as_str()))
 }
 
 /// What the first packet of a connection was sent to.

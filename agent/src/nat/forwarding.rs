@@ -178,14 +178,12 @@ fn let_through(protocol: Protocol, public: Vec<Ports>, has_short_cut: bool) -> V
         [
             // nft asks for the protocol before it takes `proto-dst`.
             is(meta(MetaKey::L4proto), text(protocol.as_str())),
-            // Someone may route packets for these ports through us that are not for us.
-            has(ct("status", None), text("dnat")),
             is(ct("proto-dst", Some(CTDir::Original)), text(format!("@{name}"))),
         ]
     };
     let with = |verdict: Statement<'static>| {
-        let [is_protocol, translated, is_listed] = is_its();
-        rule("forward", [is_protocol, translated, is_listed, verdict])
+        let [is_protocol, is_listed] = is_its();
+        rule("forwarded", [is_protocol, is_listed, verdict])
     };
     let flow = Statement::Flow(Flow { op: SetOp::Add, flowtable: format!("@{SHORT_CUT}").into() });
     let short_cut = has_short_cut.then(|| with(flow));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use landfall_api::{Forward, PortRange, Protocol};
 use nftables::{
-    expr::{BinaryOperation, CTDir, Expression, MetaKey},
+    expr::{CTDir, Expression, MetaKey},
     schema::{NfListObject, SetType},
     stmt::Statement,
 };
@@ -15,15 +15,17 @@ use nftables::{
 use super::{
     forwarding::{each_port, map, set},
     ports::Ports,
-    terms::{accept, ct, field, has, is, is_not, lookup, masquerade, masquerade_from, meta, rule, text},
+    terms::{
+        accept, ct, field, has, is, is_not, lacks, lookup, masquerade, masquerade_from, meta, rule, text,
+    },
 };
 
 /// The private ports, and the public ports of those that have others.
 const OWN: &str = "udp_own";
 const PUBLIC: &str = "udp_public";
 
-/// The set and the rules; nothing where every datagram's answer goes to an address of ours. Before the guards, which drop
-/// all other connections that begin inside.
+/// The set and the rules; nothing where every datagram's answer goes to an address of ours. After the guards, which have sent on
+/// all packets of connections that were begun on the LAN, from the side that they claim.
 pub(super) fn outgoing(uplink: &Expression<'static>, forward: &[Forward]) -> Vec<NfListObject<'static>> {
     let is_own = |forward: &&Forward| forward.protocol() == Protocol::Udp && !forward.masquerade();
     let forward: Vec<&Forward> = forward.iter().filter(is_own).collect();
@@ -34,8 +36,6 @@ pub(super) fn outgoing(uplink: &Expression<'static>, forward: &[Forward]) -> Vec
     let own = || text(format!("@{OWN}"));
     let (is_datagram, to_lan) =
         (|| is(meta(MetaKey::L4proto), text("udp")), || is(meta(MetaKey::Oifname), uplink.clone()));
-    let from_inside = is_not(meta(MetaKey::Iifname), uplink.clone());
-    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
     let (onward, back) =
         (is(ct("direction", None), text("original")), is(ct("direction", None), text("reply")));
     let was_begun_inside = [has(ct("status", None), text("snat")), lacks(ct("status", None), text("dnat"))];
@@ -43,11 +43,10 @@ pub(super) fn outgoing(uplink: &Expression<'static>, forward: &[Forward]) -> Vec
     let from_own = is(field("udp", "sport"), own());
     let mut objects = vec![
         set(OWN.to_owned(), ports.into_iter().map(Ports::from).collect()),
-        rule("forward", [from_inside, to_lan(), is_datagram(), onward, from_own.clone(), accept()]),
+        rule("forward", [to_lan(), is_datagram(), onward, from_own.clone(), accept()]),
         rule(
-            "forward",
+            "arriving",
             [
-                from_lan,
                 is_not(meta(MetaKey::Oifname), uplink.clone()),
                 is_datagram(),
                 back,
@@ -83,9 +82,4 @@ fn public(forward: &[&Forward]) -> Vec<(Ports, Expression<'static>)> {
         (Ports { first: private, last: private }, Expression::Number(public.into()))
     };
     public.into_iter().map(element).collect()
-}
-
-/// Whether a bit is not set.
-fn lacks(value: Expression<'static>, bit: Expression<'static>) -> Statement<'static> {
-    is(Expression::BinaryOperation(Box::new(BinaryOperation::AND(value, bit))), Expression::Number(0))
 }

@@ -15,7 +15,7 @@ use nftables::{
 use super::{
     forwarding::forwarding,
     outgoing::outgoing,
-    terms::{TABLE, accept, counter, ct, drop, field, has, is, is_not, is_of, meta, rule, text},
+    terms::{TABLE, accept, counter, ct, drop, field, goto, has, is, is_not, is_of, lacks, meta, rule, text},
 };
 
 /// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
@@ -40,8 +40,8 @@ pub fn ruleset(
         .chain(has_short_cut.then(|| flowtable(short_cut)))
         .chain(chains())
         .chain(quiet(&uplink, family))
-        .chain(outgoing(&uplink, forward))
         .chain(guards(&uplink))
+        .chain(outgoing(&uplink, forward))
         .chain(own(&uplink, family))
         .chain(forwarding)
         .chain(endings(&uplink, family))
@@ -98,13 +98,19 @@ fn flowtable(interfaces: Vec<String>) -> NfListObject<'static> {
 /// Its name.
 pub(super) const SHORT_CUT: &str = "short_cut";
 
-fn chains() -> [NfListObject<'static>; 5] {
+fn chains() -> [NfListObject<'static>; 7] {
+    let part = |name: &'static str| {
+        let (family, table) = (NfFamily::INet, TABLE.into());
+        NfListObject::Chain(Chain { family, table, name: name.into(), ..Chain::default() })
+    };
     [
         chain("raw", NfChainType::Filter, NfHook::Prerouting, -300, NfChainPolicy::Accept),
         chain("prerouting", NfChainType::NAT, NfHook::Prerouting, -100, NfChainPolicy::Accept),
         chain("input", NfChainType::Filter, NfHook::Input, 0, NfChainPolicy::Drop),
         chain("forward", NfChainType::Filter, NfHook::Forward, 0, NfChainPolicy::Drop),
         chain("postrouting", NfChainType::NAT, NfHook::Postrouting, 100, NfChainPolicy::Accept),
+        part("arriving"),
+        part("forwarded"),
     ]
 }
 
@@ -118,24 +124,28 @@ fn quiet(uplink: &Expression<'static>, family: Family) -> Vec<NfListObject<'stat
     let from_lan = || is(meta(MetaKey::Iifname), uplink.clone());
     let to_all = || is_not(meta(MetaKey::Pkttype), text("host"));
     let is_talk = is_not(meta(MetaKey::L4proto), Expression::Number(ICMPV6));
-    let mut rules = vec![rule("raw", [from_lan(), is_of("ipv4"), to_all(), counter(), drop()])];
+    let mut rules = vec![rule("raw", [to_all(), is_of("ipv4"), from_lan(), counter(), drop()])];
     if family.has_v6() {
-        rules.push(rule("raw", [from_lan(), is_of("ipv6"), to_all(), is_talk, counter(), drop()]));
+        rules.push(rule("raw", [to_all(), is_of("ipv6"), from_lan(), is_talk, counter(), drop()]));
     }
     rules
 }
 
 /// A connection is recognised by its addresses, which can be forged: its packets must also come from the side that they
-/// claim, and what came from the LAN never goes back there, not even while the target's network is away.
-fn guards(uplink: &Expression<'static>) -> [NfListObject<'static>; 3] {
-    let from_lan = || is(meta(MetaKey::Iifname), uplink.clone());
-    let from_inside = is_not(meta(MetaKey::Iifname), uplink.clone());
-    let to_lan = is(meta(MetaKey::Oifname), uplink.clone());
+/// claim, and what came from the LAN never goes back there, not even while the target's network is away. Someone may also route
+/// packets through us that no forward translated.
+///
+/// This is asked of every packet, so most are through with it after few questions.
+fn guards(uplink: &Expression<'static>) -> [NfListObject<'static>; 4] {
+    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
+    let to_inside = is_not(meta(MetaKey::Oifname), uplink.clone());
     let direction = |direction| is(ct("direction", None), text(direction));
+    let is_no_forwards = lacks(ct("status", None), text("dnat"));
     [
-        rule("forward", [from_lan(), direction("reply"), counter(), drop()]),
-        rule("forward", [from_inside, direction("original"), counter(), drop()]),
-        rule("forward", [from_lan(), to_lan, counter(), drop()]),
+        rule("forward", [from_lan, goto("arriving")]),
+        rule("forward", [direction("reply"), goto("forwarded")]),
+        rule("arriving", [direction("original"), to_inside, goto("forwarded")]),
+        rule("forwarded", [is_no_forwards, counter(), drop()]),
     ]
 }
 
@@ -155,8 +165,7 @@ fn endings(uplink: &Expression<'static>, family: Family) -> Vec<NfListObject<'st
     // Errors about a connection (RFC 792, RFC 4443) belong to it; path MTU discovery needs them.
     let errors = |protocol: Expression<'static>| {
         let is_icmp = is(meta(MetaKey::L4proto), protocol);
-        let translated = has(ct("status", None), text("dnat"));
-        rule("forward", [is_icmp, has(ct("state", None), text("related")), translated, accept()])
+        rule("forwarded", [is_icmp, has(ct("state", None), text("related")), accept()])
     };
     let mut rules = vec![
         errors(text("icmp")),
@@ -170,7 +179,7 @@ fn endings(uplink: &Expression<'static>, family: Family) -> Vec<NfListObject<'st
             rule("input", [is(field("icmpv6", "type"), any_of(&WELCOME6)), accept()]),
         ]);
     }
-    rules.extend([rule("forward", [counter()]), rule("input", [counter()])]);
+    rules.extend(["forward", "arriving", "forwarded", "input"].map(|chain| rule(chain, [counter()])));
     rules
 }
 

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use nftables::{
     expr::{
-        CT, CTDir, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression, Payload,
-        PayloadField,
+        BinaryOperation, CT, CTDir, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression,
+        Payload, PayloadField,
     },
     schema::{NfListObject, Rule},
-    stmt::{Accept, Counter, Drop, Match, NAT, NATFamily, Operator, Statement},
+    stmt::{Accept, Counter, Drop, JumpTarget, Match, NAT, NATFamily, Operator, Statement},
     types::NfFamily,
 };
 
@@ -72,6 +72,11 @@ pub(super) fn is_not(left: Expression<'static>, right: Expression<'static>) -> S
     Statement::Match(Match { left, right, op: Operator::NEQ })
 }
 
+/// Whether a bit is not set.
+pub(super) fn lacks(value: Expression<'static>, bit: Expression<'static>) -> Statement<'static> {
+    is(Expression::BinaryOperation(Box::new(BinaryOperation::AND(value, bit))), Expression::Number(0))
+}
+
 pub(super) fn dnat(
     family: NATFamily,
     addr: Expression<'static>,
@@ -100,6 +105,11 @@ pub(super) fn counter() -> Statement<'static> {
 
 pub(super) fn accept() -> Statement<'static> {
     Statement::Accept(Some(Accept {}))
+}
+
+/// The rest of a packet's way through the rules is in another chain.
+pub(super) fn goto(chain: &'static str) -> Statement<'static> {
+    Statement::Goto(JumpTarget { target: chain.into() })
 }
 
 pub(super) fn drop() -> Statement<'static> {
