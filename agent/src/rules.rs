@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, future, net::Ipv4Addr, pin::Pin};
 
 use landfall_api::{Family, Forward, InterfaceName, Namespace, Spec};
 use nftables::schema::Nftables;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::nat::{self, NftError};
 
@@ -109,9 +109,15 @@ impl Rules {
             if self.transaction.is_none()
                 && let Some(forward) = self.wanted.take()
             {
-                let ruleset = self.ruleset(&forward);
-                self.transaction = Some(Box::pin(async {
+                let reduced: Vec<Forward> =
+                    forward.iter().map(|forward| forward.without(&self.out)).collect();
+                let ruleset = self.ruleset(&reduced);
+                let may_be_stale = self.are_in_force() && self.namespace.is_own();
+                self.transaction = Some(Box::pin(async move {
                     let applied = nat::apply(ruleset).await;
+                    if applied.is_ok() && may_be_stale {
+                        end_stale(&reduced).await;
+                    }
                     (forward, applied)
                 }));
             }
@@ -145,10 +151,8 @@ impl Rules {
     fn ruleset(&self, forward: &[Forward]) -> Nftables<'static> {
         match self.namespace {
             Namespace::Own => {
-                let reduced: Vec<Forward> =
-                    forward.iter().map(|forward| forward.without(&self.out)).collect();
                 let short_cut = self.short_cut.iter().flatten().cloned().collect();
-                nat::ruleset(&self.uplink, self.family, short_cut, &reduced)
+                nat::ruleset(&self.uplink, self.family, short_cut, forward)
             }
             Namespace::Shared => nat::shared(&self.uplink, forward),
         }
@@ -161,5 +165,14 @@ impl Rules {
         {
             warn!(%error, "the rules stay behind");
         }
+    }
+}
+
+/// Ends the connections that lead where these forwards do not.
+async fn end_stale(forward: &[Forward]) {
+    match nat::end_stale(forward).await {
+        Ok(0) => {}
+        Ok(ended) => info!(ended, "connections that led elsewhere have ended"),
+        Err(error) => warn!(%error, "connections that lead elsewhere go on"),
     }
 }

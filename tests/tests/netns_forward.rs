@@ -1,7 +1,10 @@
 //! What is asked for is forwarded, and nothing else.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the events that it is about")]
 
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
+};
 
 use landfall_api::Event;
 use landfall_tests::{
@@ -80,6 +83,28 @@ fn nothing_is_forwarded_before_there_are_rules() {
     // And once there are, it does.
     agent.ready();
     wait_until("forwarding", || forwards().trim() == "1");
+}
+
+#[test]
+fn who_goes_on_speaking_is_led_where_the_forward_leads_now() {
+    // Given a client that speaks from one port, where nobody answers, and another one that has a connection
+    let forwards = |udp: u16, tcp: u16| {
+        let to = |port: u16| format!("{TARGET}:{port}");
+        [forward("udp", "53", &to(udp)), forward("tcp", "80", &to(tcp))].concat()
+    };
+    let mut scene = Scene::new(&forwards(5355, 7000), SERVICES);
+    let client = scene.lan.client();
+    let question = |scene: &Scene| echo_from(&client, 40_000, scene.port(53), "question");
+    let mut stream = connect(&client, scene.port(80)).expect("an open port");
+    assert!(question(&scene).is_err());
+    assert!(ask(&mut stream).is_ok());
+    // When the forwards lead elsewhere
+    scene.agent.tell(&spec(&forwards(5353, 7002)));
+    scene.agent.forwarding();
+    // Then the first is answered, and the other knows at once that its connection is no more
+    assert_eq!(question(&scene).expect("an answer"), "question");
+    let error = ask(&mut stream).expect_err("nobody there has that connection");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[test]

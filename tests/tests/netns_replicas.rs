@@ -8,7 +8,7 @@ use std::{
 use landfall_api::Event;
 use landfall_tests::{
     agent::{Agent, address, spec, spec_for},
-    client::{fetch, serve},
+    client::{echo_from, fetch, serve},
     lan::Lan,
     netns::Netns,
     run::wait_until,
@@ -35,13 +35,14 @@ fn place(agent: &Agent, number: u8) -> Netns {
     place.ip("link set eth0 up");
     place.ip(&format!("route add default via 172.31.{number}.2"));
     place.ip(&format!("route add default via fd00:31:{number}::2"));
-    serve(&place, &format!("--tcp 80 --tcp 8080 --host place{number}"));
+    serve(&place, &format!("--tcp 80 --tcp 8080 --udp 53 --host place{number}"));
     place
 }
 
 const FORWARDS: &str =
     "  - {protocol: tcp, port: 80, to: 172.31.0.1, replicas: [172.31.1.1], masquerade: false}
-  - {protocol: tcp, port: 81, to: \"172.31.0.1:8080\", replicas: [172.31.1.1], masquerade: false}";
+  - {protocol: tcp, port: 81, to: \"172.31.0.1:8080\", replicas: [172.31.1.1], masquerade: false}
+  - {protocol: udp, port: 53, to: 172.31.0.1, replicas: [172.31.1.1], masquerade: false}";
 
 impl Scene {
     fn new() -> Self {
@@ -118,6 +119,22 @@ fn a_place_that_goes_is_left_out_until_it_is_back() {
     scene.places[0] = place(&scene.agent, 0);
     assert_eq!(scene.hears(), ("172.31.0.1".to_owned(), true));
     assert_eq!(scene.answers(80), [("place0".to_owned(), 60)].into());
+}
+
+#[test]
+fn who_speaks_to_a_place_that_goes_is_answered_by_another() {
+    // Given clients that each send all their datagrams from one port, to either place
+    let scene = Scene::new();
+    let ask = |port: u16| echo_from(&scene.client, port, (scene.address, 53), "question");
+    let ports = || 40_000..40_020;
+    assert!(ports().all(|port| ask(port).is_ok()));
+    // When one goes
+    scene.agent.namespace.ip("link del wire1");
+    scene.hears();
+    // Then the other one answers those that spoke to it, too
+    for port in ports() {
+        assert_eq!(ask(port).expect("an answer"), "question", "from port {port}");
+    }
 }
 
 #[test]

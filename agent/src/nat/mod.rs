@@ -1,8 +1,9 @@
 //! Network address translation: forwards become one nftables table, replaced in one transaction.
 //!
-//! `ruleset`, `forwarding`, `access`, `outgoing` and `shared` decide, `nft` acts; `ports`, `terms` and `json` are the language between them.
+//! `ruleset`, `forwarding`, `access`, `outgoing` and `shared` decide, `nft` and `connections` act; `ports`, `terms` and `json` are the language between them.
 
 mod access;
+mod connections;
 mod forwarding;
 mod json;
 mod nft;
@@ -14,6 +15,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+pub use connections::end_stale;
 pub use nft::{NftError, apply, remove};
 pub use ruleset::ruleset;
 pub use shared::shared;

@@ -9,7 +9,6 @@ use landfall_api::{Forward, PortRange, Protocol};
 use nftables::{
     expr::{CTDir, Expression, MetaKey},
     schema::{NfListObject, SetType},
-    stmt::Statement,
 };
 
 use super::{
