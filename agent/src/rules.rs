@@ -154,7 +154,7 @@ impl Rules {
                 let short_cut = self.short_cut.iter().flatten().cloned().collect();
                 nat::ruleset(&self.uplink, self.family, short_cut, forward)
             }
-            Namespace::Shared => nat::shared(&self.uplink, forward),
+            Namespace::Shared => nat::shared(&self.uplink, self.family, forward),
         }
     }
 

@@ -141,13 +141,8 @@ impl UpArgs {
     /// # Errors
     /// The first of what does not.
     pub fn check(&self) -> Result<(), Error> {
-        let has_v6 = self.family.wanted().has_v6();
         let has_others = !self.replica.is_empty() || self.publish.iter().any(|port| port.contains(",to="));
         match self.path {
-            path::Kind::Direct if has_v6 => {
-                let remedy = "take another path: --path wire shows the target its clients, too";
-                Err(Error::Ipv4Only("--path direct", remedy))
-            }
             path::Kind::Direct if self.offload => Err(Error::NothingToOffload),
             path::Kind::Direct | path::Kind::Bridge if has_others => Err(Error::WireOnly),
             _ if self.host_access && self.family == Families::V6 => {

@@ -6,11 +6,11 @@ use std::{
 };
 
 use landfall_tests::{
-    client::{connect, fetch, seen, seen_by_udp},
+    client::{connect, echo, fetch, seen, seen_by_udp},
     docker::{FORWARDS, Network, SERVICES, Target, WEB, inspect},
     lan::{CLIENT6, Lan, ROUTED_CLIENT6},
     landfall::landfall,
-    run::{run, slowness},
+    run::{run, slowness, unique},
 };
 use serde_json::Value;
 
@@ -93,14 +93,80 @@ fn on_a_lan_without_ipv4_an_address_of_ipv6_is_enough() {
     assert_eq!(target.traces(), [""; 0]);
 }
 
+/// Docker gives no subnet of IPv6 by itself.
+fn network_with_ipv6(subnet: &str) -> Network {
+    let name = format!("lft-six-{}", unique());
+    run(&["docker", "network", "create", "--ipv6", "--subnet", subnet, &name]);
+    Network { name }
+}
+
+#[test]
+fn a_target_that_has_the_uplink_itself_is_a_machine_of_the_lan() {
+    let mut lan = Lan::with_ipv6(&DUAL);
+    let interface = lan.host_port();
+    let subnet = "fd00:5ca1:ab1f::/64";
+    let network = network_with_ipv6(subnet);
+    let clients = [(lan.client6(), CLIENT6), (lan.routed_client6(), ROUTED_CLIENT6)];
+    let targets = [
+        ("on the default network", Target::run(&SERVICES)),
+        ("on a network with IPv6", Target::run(&[&["--network", &*network.name], &SERVICES[..]].concat())),
+        ("on none", Target::run(&[&["--network", "none"], &SERVICES[..]].concat())),
+    ];
+    for (what, target) in targets {
+        let routes = || target.inside(&["ip", "-6", "route", "show", "default"]);
+        let before = routes();
+        let options = ["--path", "direct", "--family", "both", "-p", "8080:80"];
+        let addresses = up(&target, &interface, &[&FORWARDS[..], &options].concat());
+        assert_eq!(addresses.len(), 2, "{what}: {addresses:?}");
+        let address = ipv6(&addresses);
+        for (client, its_address) in &clients {
+            for port in [80, 8080] {
+                assert_eq!(seen(client, (address, port)), *its_address, "{what}, {port}");
+            }
+            for port in [53, 54] {
+                assert_eq!(seen_by_udp(client, (address, port)), *its_address, "{what}, by UDP {port}");
+            }
+            client.run(&["ping", "-6", "-q", "-c", "1", "-W", "5", &address.to_string()]);
+            fetch(client, (addresses[0], 80)).expect("the page, over IPv4");
+        }
+        // Its own way out stays, or is the LAN's if it had none
+        if before.is_empty() {
+            assert!(routes().contains("default via fe80:"), "{what}: {}", routes());
+            target.inside(&["ping", "-6", "-q", "-c", "1", "-W", "5", ROUTED_CLIENT6]);
+        } else {
+            assert_eq!(routes(), before, "{what}");
+            // And the LAN does not get through to its address there
+            clients[0].0.ip(&format!("-6 route add {subnet} via {address}"));
+            let inside = target.inside(&["ip", "-6", "-o", "addr", "show", "to", subnet, "scope", "global"]);
+            let inside = inside.split_whitespace().nth(3).and_then(|net| net.split('/').next());
+            let inside: IpAddr = inside.and_then(|it| it.parse().ok()).expect("an address there");
+            let received = || target.inside(&["sh", "-c", "grep ^Udp6InDatagrams /proc/net/snmp6"]);
+            let heard = received();
+            assert!(echo(&clients[0].0, (inside, 53), "question").is_err());
+            assert_eq!(received(), heard);
+        }
+        // And sources are asked of clients of either family
+        let for_some = ["--path", "direct", "--family", "both", "-p", "80,from=2001:db8:99::/64"];
+        assert_eq!(up(&target, &interface, &for_some), addresses);
+        assert_eq!(seen(&clients[0].0, (address, 80)), CLIENT6);
+        assert!(fetch(&clients[1].0, (address, 80)).is_err(), "{what}");
+        assert!(fetch(&clients[0].0, (addresses[0], 80)).is_err(), "{what}");
+        // And a target that comes back has its addresses again
+        run(&["docker", "restart", "--time", "0", &target.name]);
+        target.wait_until_it_serves();
+        assert_eq!(up(&target, &interface, &for_some), addresses, "{what}, again");
+        // And nothing is left, even by an agent that was killed
+        run(&["docker", "kill", &target.network_container()]);
+        landfall(&["down", &target.name]).done();
+        assert_eq!((target.traces(), routes()), (Vec::new(), before), "{what}");
+    }
+}
+
 #[test]
 fn over_a_bridge_with_ipv6_the_target_is_reached_there() {
     let mut lan = Lan::with_ipv6(&DUAL);
     let (interface, client) = (lan.host_port(), lan.client6());
-    // Docker gives no subnet of IPv6 by itself
-    let name = format!("lft-six-{}", std::process::id());
-    run(&["docker", "network", "create", "--ipv6", "--subnet", "fd00:5ca1:ab1e::/64", &name]);
-    let network = Network { name };
+    let network = network_with_ipv6("fd00:5ca1:ab1e::/64");
     let target = Target::run(&["--network", &network.name, WEB]);
     target.wait_until_it_serves();
     let address = ipv6(&up(&target, &interface, &["--family", "both", "--path", "bridge"]));
@@ -120,8 +186,6 @@ fn what_cannot_be_is_refused_with_a_remedy() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     let up = |options: &[&str]| landfall(&[&["up", &target.name, &interface], options].concat());
-    let direct = up(&["--family", "any", "--path", "direct"]).failed(1);
-    assert!(direct.contains("IPv4 only") && direct.contains("--path wire"), "{direct}");
     let bridge = up(&["--family", "6", "--path", "bridge"]).failed(1);
     assert!(bridge.contains("it has no IPv6 address") && bridge.contains("--path wire"), "{bridge}");
     let host = up(&["--family", "6", "--host-access"]).failed(1);

@@ -2,17 +2,23 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::SocketAddrV4,
+    net::{Ipv4Addr, SocketAddrV4},
+    thread,
+    time::Duration,
 };
 
 use landfall_tests::{
-    client::{ask, connect, fetch},
-    docker::Target,
-    lan::Lan,
+    client::{ask, connect, echo_from, fetch},
+    docker::{Target, WEB, inspect},
+    lan::{CLIENT, Lan},
     landfall::{in_vain, landfall},
     netns::Netns,
-    run::{output, run, unique},
+    run::{output, run, slowness, unique},
 };
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Its protocol number (RFC 9260).
+const SCTP: i32 = 132;
 
 /// The options of a dnsmasq on another interface than the LAN's own.
 fn dnsmasq(lan: &mut Lan, interface: &str, range: &str) {
@@ -96,6 +102,63 @@ fn packets_of_established_connections_take_a_short_cut() {
         }
         up(&[options, &["--from", "192.0.2.1"]].concat());
         assert!(ask(&mut open).is_err(), "{options:?}: who may not connect any more is still served");
+    }
+}
+
+#[test]
+fn what_takes_a_short_cut_leads_where_the_forward_leads_now() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::run(&[WEB, "--udp", "5353"]), lan.host_port(), lan.client());
+    for options in [&[][..], &["--offload"], &["--offload", "--path", "bridge"]] {
+        let up = |port: &str| {
+            let said =
+                landfall(&[&["up", "-q", &target.name, &interface, "-p", port], options].concat()).done();
+            SocketAddrV4::new(said.trim().parse().expect("an address"), 53)
+        };
+        // Given a client that goes on asking from one port
+        let address = up("53:5353/udp");
+        let ask = || echo_from(&client, 40_000, address, "question");
+        for _ in 0..5 {
+            assert_eq!(ask().expect("an answer"), "question", "{options:?}");
+        }
+        // When the forward leads where nobody answers, nobody does
+        up("53:5354/udp");
+        assert!(ask().is_err(), "{options:?}");
+    }
+}
+
+#[test]
+fn sctp_finds_its_way_over_every_path() {
+    let mut lan = Lan::new();
+    let (interface, client) = (lan.host_port(), lan.client());
+    let socket = || Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::from(SCTP)));
+    let limit = Some(Duration::from_secs(5) * slowness());
+    for path in ["wire", "bridge", "direct"] {
+        // Given a server that says who its client is
+        let target = Target::web();
+        let server = Netns::attach(&inspect(&target.name, "{{.State.Pid}}")).within(socket).expect("no SCTP");
+        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 3868);
+        server.bind(&any.into()).and_then(|()| server.listen(1)).expect("a port");
+        let served = thread::spawn(move || {
+            let (mut stream, from) = server.accept().expect("a client");
+            stream
+                .write_all(from.as_socket_ipv4().expect("IPv4").ip().to_string().as_bytes())
+                .expect("it reads");
+            assert_eq!(stream.read(&mut [0]).expect("its end"), 0);
+        });
+        // When a client on the LAN asks
+        let up = ["up", "-q", &target.name, &interface, "--path", path, "-p", "3868/sctp"];
+        let address = landfall(&up).done().trim().parse().expect("an address");
+        let mut stream = client.within(socket).expect("SCTP");
+        stream.set_read_timeout(limit).expect("a time");
+        stream.connect(&SocketAddrV4::new(address, 3868).into()).expect("it is let through");
+        let mut seen = [0; 32];
+        let length = stream.read(&mut seen).expect("an answer");
+        // Then it is answered, and seen where that is promised
+        let seen = String::from_utf8_lossy(&seen[..length]).into_owned();
+        assert_eq!(seen == CLIENT, path != "bridge", "{path}: {seen}");
+        drop(stream);
+        served.join().expect("it has served");
     }
 }
 

@@ -12,7 +12,8 @@ use thiserror::Error;
 
 use crate::{
     access::{Rate, Source},
-    namespace::HERE,
+    family::Family,
+    namespace::{HERE, HERE6},
     port::{PortRange, Protocol},
 };
 
@@ -194,10 +195,11 @@ impl Forward {
         }
     }
 
-    /// The same forward, which stays in the agent's namespace.
+    /// The same forward, which stays in the agent's namespace, where what comes is of these families.
     #[must_use]
-    pub fn here(self) -> Self {
-        Self { to: Destination { address: HERE, ..self.to }, ..self }
+    pub fn here(self, family: Family) -> Self {
+        let to6 = Some(HERE6).filter(|_| family.has_v6());
+        Self { to: Destination { address: HERE, ..self.to }, to6, ..self }
     }
 
     /// Where connections may come from; everywhere if it is empty.

@@ -1,11 +1,14 @@
 //! Where the agent is: in a network namespace of its own, or in its target's.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 /// Where a forward leads that stays in the agent's own namespace.
 pub const HERE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+
+/// The same for what comes over IPv6.
+pub const HERE6: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
 
 /// The routing table of the uplink in a namespace that is shared, and the table of no wire.
 pub const SHARED_TABLE: u32 = 0x6c66_1000;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Location, Spanned};
 use thiserror::Error;
 
-use crate::{Dhcp, DhcpError, Family, Forward, HERE, InterfaceName, Namespace};
+use crate::{Dhcp, DhcpError, Family, Forward, HERE, HERE6, InterfaceName, Namespace};
 
 /// The version of the format that this crate reads and writes.
 const VERSION: u32 = 1;
@@ -65,7 +65,7 @@ pub enum SpecError {
     },
     /// A forward that leads elsewhere than its namespace lets it.
     #[error(
-        "line {line} column {column}: {forward} leads to another place than it can: with `namespace: shared` that is {HERE}, and otherwise any other address"
+        "line {line} column {column}: {forward} leads to another place than it can: with `namespace: shared` that is {HERE}, and {HERE6} over IPv6, and otherwise any other address"
     )]
     Destination {
         /// The forward.
@@ -137,10 +137,10 @@ impl Spec {
         Self { family, ..self }
     }
 
-    /// The same in its target's namespace, where all forwards lead.
+    /// The same in its target's namespace, where all forwards lead: what comes of its families is all for there.
     #[must_use]
     pub fn shared(self) -> Self {
-        let forward = self.forward.into_iter().map(Forward::here).collect();
+        let forward = self.forward.into_iter().map(|forward| forward.here(self.family)).collect();
         Self { namespace: Namespace::Shared, forward, ..self }
     }
 
@@ -165,6 +165,7 @@ impl Spec {
             let here = forward.value.addresses().filter(|address| *address == HERE).count();
             let wanted = if namespace.is_own() { 0 } else { forward.value.addresses().count() };
             here != wanted
+                || forward.value.addresses6().any(|address| (address == HERE6) == namespace.is_own())
         };
         if let Some(Spanned { value, referenced: place, .. }) = document.forward.iter().find(leads_astray) {
             let (line, column) = (place.line(), place.column());
@@ -172,14 +173,15 @@ impl Spec {
         }
         let places: Vec<Location> = document.forward.iter().map(|forward| forward.referenced).collect();
         let forward: Vec<Forward> = document.forward.into_iter().map(|forward| forward.value).collect();
-        match first_overlap(&forward) {
+        let spec = Self { interface: document.interface, namespace, family, offload, address, forward };
+        match first_overlap(&spec.forward) {
             Some((later, earlier)) => Err(SpecError::Overlap {
-                later: Box::new(forward[later].clone()),
-                earlier: Box::new(forward[earlier].clone()),
+                later: Box::new(spec.forward[later].clone()),
+                earlier: Box::new(spec.forward[earlier].clone()),
                 line: places[later].line(),
                 column: places[later].column(),
             }),
-            None => Ok(Self { interface: document.interface, namespace, family, offload, address, forward }),
+            None => Ok(if namespace.is_own() { spec } else { spec.shared() }),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use landfall_api::{Address, Dhcp, Forward, Namespace, Spec, SpecError};
+use landfall_api::{Address, Dhcp, Family, Forward, HERE6, Namespace, Spec, SpecError};
 
 const SPEC: &str = r#"version: 1
 interface: lan0
@@ -62,6 +62,14 @@ fn in_a_shared_namespace_all_forwards_stay() {
     assert_eq!(forward[..2], ["80/tcp -> 0.0.0.0", "53/udp -> 0.0.0.0:5353"]);
     assert_eq!(spec.namespace, Namespace::Shared);
     assert_eq!(Spec::from_yaml(&spec.to_yaml()).expect("our own writing"), spec);
+    // And what comes over IPv6 stays as well, whether that is said or not
+    let spec = Spec::from_yaml(SPEC).expect("a spec").with_family(Family::Both).shared();
+    assert!(spec.forward().iter().all(|forward| forward.to6() == Some(HERE6)));
+    let written = spec.to_yaml();
+    assert_eq!(Spec::from_yaml(&written).expect("our own writing"), spec);
+    let unsaid = written.lines().filter(|line| !line.contains("to6")).collect::<Vec<_>>().join("\n");
+    assert_ne!(unsaid, written);
+    assert_eq!(Spec::from_yaml(&unsaid).expect("a spec"), spec);
 }
 
 #[test]
@@ -97,6 +105,13 @@ fn every_error_names_its_line_and_column() {
             SPEC.replace("interface: lan0", "interface: lan0\nnamespace: shared"),
             "line 7 column 5",
         ),
+        (
+            "elsewhere over IPv6",
+            SPEC.replace("interface: lan0", "interface: lan0\nnamespace: shared")
+                .replace("172.17.0.2}", "0.0.0.0, to6: \"fd00::2\"}"),
+            "line 7 column 5",
+        ),
+        ("nowhere over IPv6", SPEC.replace("172.17.0.2}", "172.17.0.2, to6: \"::\"}"), "line 6 column 5"),
         ("nowhere", SPEC.replace("172.17.0.2}", "0.0.0.0}"), "line 6 column 5"),
     ];
     for (name, text, place) in cases {

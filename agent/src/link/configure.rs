@@ -24,7 +24,7 @@ const IFLA_INET_CONF: u16 = 1;
 const IPV4_DEVCONF_FORWARDING: u16 = 1;
 
 /// The metric of routes that are not to come before, nor to collide with, what Docker or the target itself may add.
-const LAST: u32 = 0x6c66;
+pub(super) const LAST: u32 = 0x6c66;
 
 impl Links {
     /// Makes the uplink have `configuration` and nothing else of its kind, and the default route lead nowhere else, unless it
@@ -125,7 +125,8 @@ impl Links {
         Ok(())
     }
 
-    fn place(&self, route: &RouteMessage) -> Place {
+    /// Where a route of ours is.
+    pub(super) fn place(&self, route: &RouteMessage) -> Place {
         match self.namespace {
             Namespace::Own => Place::Main,
             Namespace::Shared if route.attributes.contains(&RouteAttribute::Table(SHARED_TABLE)) => {

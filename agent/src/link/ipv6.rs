@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use ipnet::Ipv6Net;
-use landfall_api::Namespace;
+use landfall_api::{Namespace, SHARED_TABLE};
 use rtnetlink::{
     MulticastGroup, RouteMessageBuilder, new_multicast_connection,
     packet_core::NetlinkMessage,
@@ -22,7 +22,7 @@ use rtnetlink::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Attempt as _, Link, LinkError, Links, absent_is_fine};
+use super::{Attempt as _, Link, LinkError, Links, absent_is_fine, configure::LAST, route::Place};
 use crate::ipv6::{Found, Presence};
 
 /// Every destination.
@@ -77,9 +77,10 @@ impl Ipv6Changes {
     }
 }
 
-/// One route of ours over the uplink: where to, by which router, at which metric, and its MTU.
+/// One route of ours over the uplink: where it is, where to, by which router, at which metric, and its MTU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Route {
+    place: Place,
     destination: Ipv6Net,
     router: Option<Ipv6Addr>,
     metric: u32,
@@ -107,7 +108,8 @@ impl Links {
         wanted: &Ipv6Configuration,
     ) -> Result<Vec<(Ipv6Net, Ipv6Net)>, LinkError> {
         let mut wanted = wanted.clone();
-        let left_out = keep_outside(&mut wanted, &self.ipv6_networks_beside(link).await?);
+        let inside = self.ipv6_networks_beside(link).await?;
+        let left_out = keep_outside(&mut wanted, &inside);
         let is_wanted = |message: &AddressMessage| {
             let address = net(message);
             wanted.addresses.iter().any(|(net, ..)| Some(*net) == address)
@@ -121,16 +123,11 @@ impl Links {
         for (net, preferred, valid) in &wanted.addresses {
             self.add_ipv6_address(link, *net, *preferred, *valid).await?;
         }
-        let mtu = wanted.mtu.filter(|mtu| *mtu < link.mtu);
-        let on_link =
-            wanted.on_link.iter().map(|net| Route { destination: *net, router: None, metric: ON_LINK, mtu });
-        let routers = wanted.routers.iter().zip(FIRST_ROUTER..).map(|(router, metric)| Route {
-            destination: DEFAULT,
-            router: Some(*router),
-            metric,
-            mtu,
-        });
-        self.set_ipv6_routes(link, &on_link.chain(routers).collect::<Vec<_>>()).await?;
+        if self.namespace == Namespace::Shared {
+            let sources: Vec<Ipv6Addr> = wanted.addresses.iter().map(|(net, ..)| net.addr()).collect();
+            self.set_ipv6_rules(&sources).await?;
+        }
+        self.set_ipv6_routes(link, &routes(&wanted, link, self.namespace, &inside)).await?;
         Ok(left_out)
     }
 
@@ -182,17 +179,18 @@ impl Links {
             .attempt(&self.name, || "list the routes".into())?;
         let is_unwanted = |message: &RouteMessage| {
             let (ours, foreign) = (is_ours(message, link), is_foreign_default(message, link));
-            (ours && !wanted.contains(&to_route(message))) || (foreign && self.namespace == Namespace::Own)
+            (ours && !wanted.contains(&to_route(message, self.place(message))))
+                || (foreign && self.namespace == Namespace::Own)
         };
         let (unwanted, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(is_unwanted);
         for route in unwanted {
-            let destination = to_route(&route).destination;
+            let destination = to_route(&route, self.place(&route)).destination;
             let gone = self.handle.route().del(route).execute().await;
             gone.or_else(absent_is_fine)
                 .attempt(&self.name, || format!("remove a route to {destination}"))?;
         }
-        let present: Vec<Route> =
-            kept.iter().filter(|message| is_ours(message, link)).map(to_route).collect();
+        let ours = kept.iter().filter(|message| is_ours(message, link));
+        let present: Vec<Route> = ours.map(|message| to_route(message, self.place(message))).collect();
         let mut result = Ok(());
         for route in wanted.iter().filter(|route| !present.contains(route)) {
             let added = self.handle.route().add(to_message(link, route)).replace().execute().await;
@@ -201,6 +199,31 @@ impl Links {
             result = result.and(added);
         }
         result
+    }
+}
+
+/// The routes of a configuration, beside the networks `inside` of other interfaces. In a shared namespace they are for what is
+/// sent from the uplink's addresses; the target's other networks lead where they always led, and where there are none, all does.
+fn routes(wanted: &Ipv6Configuration, link: &Link, namespace: Namespace, inside: &[Ipv6Net]) -> Vec<Route> {
+    let mtu = wanted.mtu.filter(|mtu| *mtu < link.mtu);
+    let at = |place: Place, first: u32| {
+        let route = move |destination, router, metric| Route {
+            place,
+            destination,
+            router,
+            metric: first + metric,
+            mtu,
+        };
+        let on_link = wanted.on_link.iter().map(move |net| route(*net, None, ON_LINK));
+        let routers = wanted.routers.iter().zip(FIRST_ROUTER..);
+        on_link.chain(routers.map(move |(router, metric)| route(DEFAULT, Some(*router), metric)))
+    };
+    match namespace {
+        Namespace::Own => at(Place::Main, 0).collect(),
+        Namespace::Shared if inside.is_empty() => {
+            at(Place::Aside, 0).chain(at(Place::Fallback, LAST)).collect()
+        }
+        Namespace::Shared => at(Place::Aside, 0).collect(),
     }
 }
 
@@ -264,9 +287,9 @@ fn is_foreign_default(route: &RouteMessage, link: &Link) -> bool {
         && !leads_over(route, link)
 }
 
-fn to_route(message: &RouteMessage) -> Route {
+fn to_route(message: &RouteMessage, place: Place) -> Route {
     let length = message.header.destination_prefix_length;
-    let mut route = Route { destination: DEFAULT, router: None, metric: 0, mtu: None };
+    let mut route = Route { place, destination: DEFAULT, router: None, metric: 0, mtu: None };
     for attribute in &message.attributes {
         if let RouteAttribute::Destination(RouteAddress::Inet6(address)) = attribute {
             route.destination =
@@ -290,6 +313,10 @@ fn to_message(link: &Link, route: &Route) -> RouteMessage {
         .output_interface(link.index)
         .priority(route.metric)
         .protocol(RouteProtocol::Ra);
+    let builder = match route.place {
+        Place::Main | Place::Fallback => builder,
+        Place::Aside => builder.table_id(SHARED_TABLE),
+    };
     let mut message = match route.router {
         Some(router) => builder.gateway(router).build(),
         None => builder.build(),

@@ -1,11 +1,11 @@
 //! Decides the ruleset in a namespace that the agent shares with its target: no more than was asked for.
 //!
 //! What arrives on the uplink is the target's, as on any machine of the LAN. Rules are there for forwards that change ports, or
-//! are not for everybody; where there are none, packets meet no rule and no connection is tracked.
+//! are not for everybody; where there are none, packets of IPv4 meet no rule and no connection is tracked.
 
-use landfall_api::{Forward, InterfaceName, Protocol};
+use landfall_api::{Family, Forward, InterfaceName, Protocol};
 use nftables::{
-    expr::{Expression, MetaKey},
+    expr::{Expression, Fib, FibFlag, FibResult, MetaKey, NamedExpression, SetItem},
     schema::{NfListObject, Nftables, SetType},
     stmt::{NAT, Statement},
     types::{NfChainPolicy, NfChainType, NfHook},
@@ -16,11 +16,11 @@ use super::{
     forwarding::{each_port, map, set},
     ports::Ports,
     ruleset::{chain, removal, table},
-    terms::{counter, ct, destination_type, drop, field, is, lookup, meta, rule, text},
+    terms::{counter, ct, destination_type, drop, field, is, is_not, is_of, lookup, meta, rule, text},
 };
 
 /// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
-pub fn shared(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static> {
+pub fn shared(uplink: &InterfaceName, family: Family, forward: &[Forward]) -> Nftables<'static> {
     let uplink = text(uplink.as_str());
     let of_protocol = |protocol: Protocol| {
         let forward: Vec<&Forward> =
@@ -34,9 +34,12 @@ pub fn shared(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static> 
         let objects = objects.concat();
         Some(chain).filter(|_| !objects.is_empty()).into_iter().chain(objects)
     };
+    let guard = if family.has_v6() { vec![guard(&uplink)] } else { Vec::new() };
+    let raw = chain("raw", NfChainType::Filter, NfHook::Prerouting, -300, NfChainPolicy::Accept);
     let filter = chain("sources", NfChainType::Filter, NfHook::Prerouting, -150, NfChainPolicy::Accept);
     let prerouting = chain("prerouting", NfChainType::NAT, NfHook::Prerouting, -100, NfChainPolicy::Accept);
-    let objects: Vec<_> = with_chain(filter, sources).chain(with_chain(prerouting, translations)).collect();
+    let parts = [(raw, vec![guard]), (filter, sources), (prerouting, translations)];
+    let objects: Vec<_> = parts.into_iter().flat_map(|(chain, objects)| with_chain(chain, objects)).collect();
     let mut batch = removal();
     if !objects.is_empty() {
         batch.add(table());
@@ -45,6 +48,17 @@ pub fn shared(uplink: &InterfaceName, forward: &[Forward]) -> Nftables<'static> 
         batch.add(object);
     }
     batch.to_nftables()
+}
+
+/// Keeps the LAN from addresses that the target has on its other networks. For IPv4 the kernel's own settings do that.
+fn guard(uplink: &Expression<'static>) -> NfListObject<'static> {
+    let its = Fib { result: FibResult::Type, flags: [FibFlag::Daddr, FibFlag::Iif].into() };
+    let places = ["local", "multicast"].map(|kind| SetItem::Element(text(kind)));
+    let is_elsewhere = is_not(
+        Expression::Named(NamedExpression::Fib(its)),
+        Expression::Named(NamedExpression::Set(places.into())),
+    );
+    rule("raw", [is_of("ipv6"), from_lan(uplink), is_elsewhere, counter(), drop()])
 }
 
 /// Drops what comes from elsewhere than it may; not the answers to what the target has begun from there.

@@ -190,12 +190,15 @@ fn forwards_to_the_same_places_share_a_rule() {
 
 #[test]
 fn in_a_shared_namespace_there_are_no_more_rules_than_asked_for() {
-    let here = |forward: Forward| forward.here();
-    let rules = |forward: &[Forward]| {
-        let json = to_json(&shared(&"ll0".parse().expect("a name"), forward));
+    let here = |forward: Forward| forward.here(Family::V4);
+    let rules_of = |family, forward: &[Forward]| {
+        let json = to_json(&shared(&"ll0".parse().expect("a name"), family, forward));
         let added = json["nftables"].as_array().expect("a list").iter().skip(2).map(Value::to_string);
         added.collect::<Vec<_>>()
     };
+    let rules = |forward: &[Forward]| rules_of(Family::V4, forward);
+    let [_, chain, rule] = &rules_of(Family::Both, &[])[..] else { panic!("other rules") };
+    assert!(chain.contains("raw") && rule.contains("ipv6") && rule.contains("iif"), "{chain} {rule}");
     let plain = here(forward(Protocol::Tcp, "80", "172.17.0.2", None));
     assert_eq!(rules(std::slice::from_ref(&plain)), [""; 0]);
     let changed = here(forward(Protocol::Udp, "53", "172.17.0.2", Some("5353")));

@@ -177,9 +177,9 @@ impl Up<'_> {
         Ok(way.lay(container, &self.parent, spec.forward()).await?)
     }
 
-    /// Opens the way for IPv6, last of all: by now there are rules for what comes.
+    /// Opens the way for IPv6, last of all: by now there are rules for what comes. What is for the target itself needs none.
     async fn pass_on_ipv6(&self, view: &View, identity: &Identity) -> Result<(), Error> {
-        if !identity.family.has_v6() {
+        if !identity.family.has_v6() || matches!(identity.path, Path::Direct(_)) {
             return Ok(());
         }
         match self.docker.container(&view.container).await? {

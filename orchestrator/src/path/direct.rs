@@ -3,7 +3,7 @@
 use std::{fs, io, net::Ipv4Addr, path::Path};
 
 use futures_util::TryStreamExt as _;
-use landfall_api::SHARED_TABLE;
+use landfall_api::{Family, SHARED_TABLE};
 use nix::errno::Errno;
 use rtnetlink::{
     RouteMessageBuilder,
@@ -48,14 +48,16 @@ impl Direct {
         Ok(Self { name: uplink(container), namespace, netlink })
     }
 
-    /// Sets what an uplink among others needs.
+    /// Sets what an uplink among others needs, which is to have addresses of these families.
     ///
     /// # Errors
     /// If a setting that keeps the networks apart cannot be made.
-    pub fn lay(&self) -> io::Result<()> {
+    pub fn lay(&self, family: Family) -> io::Result<()> {
         let Self { name, namespace, .. } = self;
         namespace.within(|| {
-            if let Err(error) = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1") {
+            if !family.has_v6()
+                && let Err(error) = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1")
+            {
                 debug!(%error, name, "IPv6 stays as it is");
             }
             SETTINGS.into_iter().try_for_each(|(setting, value)| {

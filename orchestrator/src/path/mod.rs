@@ -9,7 +9,7 @@ mod wire;
 use std::net::Ipv4Addr;
 
 use clap::ValueEnum;
-use landfall_api::{Family, Forward, HERE, PortRange, Protocol, SHARED_TABLE};
+use landfall_api::{Family, Forward, HERE, HERE6, PortRange, Protocol, SHARED_TABLE};
 use thiserror::Error;
 use tracing::debug;
 
@@ -94,6 +94,7 @@ pub struct Way {
     pub path: Path,
     /// The target and the others, in this order.
     pub places: Vec<Place>,
+    family: Family,
     wire: Wire,
     direct: Direct,
     others: Vec<(Other, Wire)>,
@@ -172,6 +173,7 @@ impl Way {
         let address6 = match &path {
             Path::Wire if family.has_v6() => Some(wire.address6()?),
             Path::Bridge(network) if family.has_v6() => Some(target::address6(target, network)?),
+            Path::Direct(_) if family.has_v6() => Some(HERE6),
             Path::Wire | Path::Bridge(_) | Path::Direct(_) => None,
         };
         let mut places = vec![Place { name: target.name.clone(), address, address6, is_replica: false }];
@@ -183,7 +185,7 @@ impl Way {
                 is_replica: *is_replica,
             });
         }
-        Ok(Self { path, places, wire, direct, others: wires })
+        Ok(Self { path, places, family, wire, direct, others: wires })
     }
 
     /// All containers that it leads to, the target first.
@@ -279,7 +281,7 @@ impl Way {
             }
             Path::Bridge(_) => self.wire.clear().await,
             Path::Direct(_) => {
-                self.direct.lay().map_err(PathError::Settings)?;
+                self.direct.lay(self.family).map_err(PathError::Settings)?;
                 self.wire.give_way(forward).await
             }
         }

@@ -38,10 +38,15 @@ pub fn rules(pair: Pair, forward: &[Forward]) -> Vec<Rule> {
 
 /// Those for what comes of them over IPv6; none if nothing does.
 pub fn rules6(pair: Pair, forward: &[Forward]) -> Vec<Rule> {
-    let forward: Vec<Forward> = forward.iter().filter(|forward| forward.to6().is_some()).cloned().collect();
+    let forward = over_ipv6(forward);
     let bound = Rule::From(pair.target6().addr().into(), pair.number());
     let bound = Some(bound).filter(|_| !forward.is_empty());
     bound.into_iter().chain(datagrams(pair.number(), &forward)).collect()
+}
+
+/// Those of these forwards that lead on over IPv6.
+pub fn over_ipv6(forward: &[Forward]) -> Vec<Forward> {
+    forward.iter().filter(|forward| forward.to6().is_some()).cloned().collect()
 }
 
 /// The rules that lead the answers of these forwards' datagrams over a target's own uplink, and to where Docker publishes them

@@ -27,7 +27,7 @@ use super::{
     direct::is_uplink,
     end::{End, Side},
     pair::{Pair, assign},
-    rules::{Rule, direct, rules, rules6},
+    rules::{Rule, direct, over_ipv6, rules, rules6},
 };
 use crate::{
     netlink::{OURS, are_pair, ignore, is, refused, short_name},
@@ -187,7 +187,7 @@ impl Wire {
     /// If the kernel refuses.
     pub async fn give_way(&self, forward: &[Forward]) -> Result<(), PathError> {
         self.remove_end().await?;
-        self.set_rules(Some(SHARED_TABLE), &direct(forward), &[]).await
+        self.set_rules(Some(SHARED_TABLE), &direct(forward), &direct(&over_ipv6(forward))).await
     }
 
     /// Removes what of it is in the target.
