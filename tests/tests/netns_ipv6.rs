@@ -72,8 +72,8 @@ fn an_address_is_made_of_a_routers_prefix_and_the_mac_address() {
     assert_eq!(ipv6.routers.len(), 1, "{ipv6:?}");
     // And what the kernel has is what was announced, by us and not by itself
     let routes = agent.namespace.ip("-6 route show dev lan0");
-    assert!(routes.contains(&format!("default via {} proto ra metric 1024", ipv6.routers[0])), "{routes}");
-    assert!(routes.contains("2001:db8:99::/64 proto ra metric 512"), "{routes}");
+    assert!(routes.contains(&format!("default via {} proto 108 metric 1024", ipv6.routers[0])), "{routes}");
+    assert!(routes.contains("2001:db8:99::/64 proto 108 metric 512"), "{routes}");
     // And everybody reaches the target over both
     let target = agent.target();
     serve(&target, "--tcp 80 --tcp 81 --udp 53");
@@ -92,6 +92,29 @@ fn an_address_is_made_of_a_routers_prefix_and_the_mac_address() {
     assert!(fetch(&near, at(parsed("fd00:30::1"), 81)).is_err());
     let ping = |from: &Netns| from.command("ping").args(["-c1", "-W2", &address.to_string()]).status();
     assert!(ping(&near).is_ok_and(|status| status.success()), "no answer to a ping");
+}
+
+#[test]
+fn what_the_kernel_did_of_its_own_accord_is_not_relied_on() {
+    // Given a kernel that has listened to the router before it was told not to
+    let lan = Lan::with_ipv6(&SLAAC);
+    let mut agent = Agent::new();
+    for setting in ["all.forwarding=0", "default.accept_ra=1"] {
+        agent.namespace.sysctl(&format!("net.ipv6.conf.{setting}"));
+    }
+    lan.plug(&agent.namespace, "lan0");
+    agent.namespace.ip(&format!("link set lan0 address {MAC} up"));
+    let routes = || agent.namespace.ip("-6 route show default");
+    wait_until("the kernel has a route", || routes().contains("proto ra"));
+    agent.namespace.sysctl("net.ipv6.conf.lan0.accept_ra=0");
+    // When the agent has its address, and the kernel begins to forward
+    agent.tell(&spec_for("6", &services()));
+    let ipv6 = agent.ipv6(1);
+    agent.namespace.sysctl("net.ipv6.conf.all.forwarding=1");
+    // Then there is a way to the router, and one only
+    let wanted = format!("default via {} dev lan0 proto 108 metric 1024", ipv6.routers[0]);
+    let routes = agent.namespace.ip("-6 route show default");
+    assert!(routes.starts_with(&wanted) && routes.lines().count() == 1, "{routes}");
 }
 
 #[test]

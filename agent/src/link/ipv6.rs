@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use ipnet::Ipv6Net;
-use landfall_api::{Namespace, SHARED_TABLE};
+use landfall_api::{Namespace, ROUTE_PROTOCOL, SHARED_TABLE};
 use rtnetlink::{
     MulticastGroup, RouteMessageBuilder, new_multicast_connection,
     packet_core::NetlinkMessage,
@@ -24,6 +24,9 @@ use tokio::task::JoinHandle;
 
 use super::{Attempt as _, Link, LinkError, Links, absent_is_fine, configure::LAST, route::Place};
 use crate::ipv6::{Found, Presence};
+
+/// Whose the routes are. Those that the kernel makes of what routers say bear a number of their own.
+const OURS: RouteProtocol = RouteProtocol::Other(ROUTE_PROTOCOL);
 
 /// Every destination.
 const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
@@ -179,7 +182,9 @@ impl Links {
             .attempt(&self.name, || "list the routes".into())?;
         let is_unwanted = |message: &RouteMessage| {
             let (ours, foreign) = (is_ours(message, link), is_foreign_default(message, link));
-            (ours && !wanted.contains(&to_route(message, self.place(message))))
+            let kernels = is_kernels(message, link);
+            kernels
+                || (ours && !wanted.contains(&to_route(message, self.place(message))))
                 || (foreign && self.namespace == Namespace::Own)
         };
         let (unwanted, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(is_unwanted);
@@ -275,6 +280,11 @@ fn leads_over(route: &RouteMessage, link: &Link) -> bool {
 }
 
 fn is_ours(route: &RouteMessage, link: &Link) -> bool {
+    route.header.protocol == OURS && leads_over(route, link)
+}
+
+/// Whether the kernel made it, before it was told to leave routers to us: it takes such routes away as soon as it forwards.
+fn is_kernels(route: &RouteMessage, link: &Link) -> bool {
     route.header.protocol == RouteProtocol::Ra && leads_over(route, link)
 }
 
@@ -312,7 +322,7 @@ fn to_message(link: &Link, route: &Route) -> RouteMessage {
         .destination_prefix(route.destination.addr(), route.destination.prefix_len())
         .output_interface(link.index)
         .priority(route.metric)
-        .protocol(RouteProtocol::Ra);
+        .protocol(OURS);
     let builder = match route.place {
         Place::Main | Place::Fallback => builder,
         Place::Aside => builder.table_id(SHARED_TABLE),
