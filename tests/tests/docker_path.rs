@@ -93,8 +93,13 @@ fn what_docker_publishes_goes_on_beside_a_wire() {
     let neighbour = Target::run(&[IDLE]);
     let host = Ipv4Addr::new(10, 99, 0, 2);
     // When it has an address of its own, too
-    let ran = landfall(&[&["up", &target.name, &interface], &FORWARDS[..]].concat());
+    let ran = landfall(&[&["up", &target.name, &interface, "-p", "9/sctp"], &FORWARDS[..]].concat());
     assert!(ran.stderr.contains("53/udp is published by Docker, too"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("9/sctp: the kernel's SCTP answers from no address of a wire"),
+        "{}",
+        ran.stderr
+    );
     let said = ran.done();
     let (_, address) = said.trim().rsplit_once("ip=").expect("the address is last");
     let address = address.parse().expect("an address");

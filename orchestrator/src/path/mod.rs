@@ -227,13 +227,20 @@ impl Way {
         forward.into_iter().map(mark).collect()
     }
 
-    /// Which clients of these forwards the containers do not see, or not answer.
+    /// Which clients of these forwards the containers do not see, or not answer. The kernel's SCTP takes an address of link scope
+    /// for none that a peer on the LAN could be answered from (`sctp_in_scope`).
     pub fn warnings(&self, target: &Container, forward: &[Forward]) -> Vec<String> {
         let cost = match self.path {
             Path::Bridge(_) => return Vec::new(),
             Path::Wire => "does not see the addresses of its clients there",
             Path::Direct(_) => "answers nobody there at the address on the LAN",
         };
+        let is_unheard =
+            |forward: &&Forward| matches!(self.path, Path::Wire) && forward.protocol() == Protocol::Sctp;
+        let unheard = forward.iter().filter(is_unheard).map(|forward| {
+            let port = forward.port();
+            format!("{port}/sctp: the kernel's SCTP answers from no address of a wire; --path bridge and --path direct lead there")
+        });
         let warning = |forward: &Forward| {
             let leads_there = |(place, _): &(&Place, _)| place.address == forward.to().address;
             let (_, (its, _)) = self.places.iter().zip(self.containers(target)).find(leads_there)?;
@@ -243,7 +250,8 @@ impl Way {
                 if is_dockers { "is published by Docker, too" } else { "has another way to the LAN, too" };
             Some(format!("{ports}/{protocol} {why}, so {} {cost}", its.name))
         };
-        forward.iter().filter(|forward| forward.masquerade()).filter_map(warning).collect()
+        let shared = forward.iter().filter(|forward| forward.masquerade()).filter_map(warning);
+        shared.chain(unheard).collect()
     }
 
     /// Whether the containers are still where they were when they were found.
