@@ -12,7 +12,7 @@ use crate::nat::{self, NftError};
 pub type Applied = Result<Vec<Forward>, NftError>;
 
 /// What was asked of the kernel, and what came of it.
-type Transaction = (Vec<Forward>, Result<(), NftError>);
+type Transaction = (Vec<Forward>, Result<Option<String>, NftError>);
 
 /// The rules in the kernel, and those on their way there.
 pub struct Rules {
@@ -114,10 +114,10 @@ impl Rules {
                 let ruleset = self.ruleset(&reduced);
                 let may_be_stale = self.are_in_force() && self.namespace.is_own();
                 self.transaction = Some(Box::pin(async move {
-                    let applied = nat::apply(ruleset).await;
-                    if applied.is_ok() && may_be_stale {
-                        end_stale(&reduced).await;
-                    }
+                    let applied = match nat::apply(ruleset).await {
+                        Ok(()) if may_be_stale => Ok(end_stale(&reduced).await),
+                        applied => applied.map(|()| None),
+                    };
                     (forward, applied)
                 }));
             }
@@ -127,7 +127,8 @@ impl Rules {
             let (forward, applied) = transaction.await;
             self.transaction = None;
             match applied {
-                Ok(()) => {
+                Ok(warning) => {
+                    self.warning = warning.or(self.warning.take());
                     self.state = State::InForce;
                     self.forward.clone_from(&forward);
                     return Ok(forward);
@@ -168,11 +169,14 @@ impl Rules {
     }
 }
 
-/// Ends the connections that lead where these forwards do not.
-async fn end_stale(forward: &[Forward]) {
+/// Ends the connections that lead where these forwards do not; gives why they go on, if they do.
+async fn end_stale(forward: &[Forward]) -> Option<String> {
     match nat::end_stale(forward).await {
-        Ok(0) => {}
-        Ok(ended) => info!(ended, "connections that led elsewhere have ended"),
-        Err(error) => warn!(%error, "connections that lead elsewhere go on"),
+        Ok(0) => None,
+        Ok(ended) => {
+            info!(ended, "connections that led elsewhere have ended");
+            None
+        }
+        Err(error) => Some(format!("connections that lead elsewhere go on: {error}")),
     }
 }

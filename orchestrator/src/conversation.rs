@@ -192,8 +192,8 @@ async fn end(docker: &Docker, id: &str) {
 /// If the engine does not answer.
 pub async fn has_ended(docker: &Docker, container: &Container) -> Result<bool, DockerError> {
     let is_there = container.namespace.exists();
-    if !is_there && timeout(LAST_WORDS, docker.exit_code(&container.id)).await.is_ok() {
-        return Ok(true);
+    if !is_there && let Ok(ended) = timeout(LAST_WORDS, docker.exit_code(&container.id)).await {
+        return ended.map(|_| true);
     }
     Ok(docker.container(&container.id).await?.is_none_or(|now| !now.is_running()))
 }

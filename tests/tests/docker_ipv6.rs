@@ -156,6 +156,12 @@ fn a_target_that_has_the_uplink_itself_is_a_machine_of_the_lan() {
         target.wait_until_it_serves();
         assert_eq!(up(&target, &interface, &for_some), addresses, "{what}, again");
         // And nothing is left, even by an agent that was killed
+        let rules = || target.inside(&["ip", "-6", "rule"]);
+        run(&["docker", "kill", &target.network_container()]);
+        assert!(rules().contains("proto 108"), "{}", rules());
+        assert_eq!(up(&target, &interface, &["--path", "direct"]).len(), 1);
+        assert!(!rules().contains("proto 108"), "{}", rules());
+        up(&target, &interface, &for_some);
         run(&["docker", "kill", &target.network_container()]);
         landfall(&["down", &target.name]).done();
         assert_eq!((target.traces(), routes()), (Vec::new(), before), "{what}");

@@ -3,13 +3,15 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use dhcproto::v4::MessageType;
 use landfall_api::Event;
 use landfall_tests::{
-    agent::{Agent, address, forward, spec},
+    agent::{Agent, address, forward, spec, spec_for},
     client::{echo, echo_from, serve},
     lan::{CLIENT, Lan},
     netns::Netns,
     run::wait_until,
+    scripted::Scripted,
 };
 use nix::sys::signal::Signal;
 
@@ -174,6 +176,30 @@ fn sources_are_for_who_asks_and_not_for_who_answers() {
     echo_from(&agent.namespace, 53, peer, "question").expect("an answer");
     assert!(echo(&client, SocketAddrV4::new(address, 53), "question").is_err());
     echo(&client, SocketAddrV4::new(address, 7000), "question").expect("another port");
+}
+
+#[test]
+fn a_lease_that_is_lost_leaves_ipv6_alone() {
+    // Given addresses of both families, from a router and from a server that takes its own back
+    let lan = Lan::with_ipv6(&["--enable-ra", "--dhcp-range=2001:db8:99::,ra-only,64,2m"]);
+    let _server = Scripted::start(&lan, |kind, before| match (kind, before) {
+        (MessageType::Discover, 0) => Some((MessageType::Offer, 12)),
+        (MessageType::Request, 0) => Some((MessageType::Ack, 12)),
+        (MessageType::Request, _) => Some((MessageType::Nak, 12)),
+        _ => None,
+    });
+    let mut agent = Agent::within(with_its_own_network());
+    lan.plug(&agent.namespace, "lan0");
+    let forwards = forward("tcp", "80", "0.0.0.0");
+    agent.tell(&spec_for("both", &forwards).replace("interface: lan0", "interface: lan0\nnamespace: shared"));
+    let rules = || agent.namespace.ip("-6 rule");
+    wait_until("IPv6", || rules().contains("from 2001:db8:99:") && rules().contains("lookup 1818628096"));
+    let before = rules();
+    // When that has done so
+    agent.expect("it is lost", |event| matches!(event, Event::Lost { .. }).then_some(()));
+    wait_until("its rules are gone", || aside(&agent.namespace) == (String::new(), Vec::new()));
+    // Then the way back for IPv6 is still there
+    assert_eq!(rules(), before);
 }
 
 #[test]

@@ -199,7 +199,8 @@ impl Forward {
     #[must_use]
     pub fn here(self, family: Family) -> Self {
         let to6 = Some(HERE6).filter(|_| family.has_v6());
-        Self { to: Destination { address: HERE, ..self.to }, to6, ..self }
+        let (replicas, replicas6) = (Vec::new(), Vec::new());
+        Self { to: Destination { address: HERE, ..self.to }, to6, replicas, replicas6, ..self }
     }
 
     /// Where connections may come from; everywhere if it is empty.

@@ -69,6 +69,13 @@ fn in_a_shared_namespace_all_forwards_stay() {
     assert_eq!(Spec::from_yaml(&written).expect("our own writing"), spec);
     let unsaid = written.lines().filter(|line| !line.contains("to6")).collect::<Vec<_>>().join("\n");
     assert_ne!(unsaid, written);
+    // And there are no several places there
+    let text = "{protocol: tcp, port: 80, to: 0.0.0.0, replicas: [0.0.0.0]}";
+    let text = format!(
+        "version: 1\ninterface: lan0\nnamespace: shared\nfamily: both\naddress: {{dhcp: {{}}}}\nforward: [{text}]\n"
+    );
+    let several = Spec::from_yaml(&text).expect("a spec");
+    assert_eq!(Spec::from_yaml(&several.to_yaml()).expect("our own writing"), several);
     assert_eq!(Spec::from_yaml(&unsaid).expect("a spec"), spec);
 }
 

@@ -72,7 +72,9 @@ impl Links {
     /// The first thing that the kernel refuses.
     pub async fn deconfigure(&self, link: &Link) -> Result<(), LinkError> {
         self.set_routes(link, None, &[]).await?;
-        self.forget_rules().await?;
+        if self.namespace == Namespace::Shared {
+            self.set_rules(None).await?;
+        }
         let own = self.addresses().await?.into_iter().filter(|address| address.header.index == link.index);
         for address in own {
             self.remove_address(address).await?;

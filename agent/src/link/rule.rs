@@ -22,7 +22,7 @@ const BOUND: u32 = 10;
 const UNBOUND: u32 = 13;
 
 impl Links {
-    /// Removes the rules for an uplink, if there are any.
+    /// Removes the rules for an uplink, of both families, if there are any.
     ///
     /// # Errors
     /// If the kernel refuses.

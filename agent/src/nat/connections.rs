@@ -1,7 +1,7 @@
 //! Ends connections that lead where no forward leads any more. The kernel goes on translating what it has begun to translate,
 //! for as long as somebody sends: a client that sends its datagrams from one port would wait for ever for a target that has gone.
 
-use std::{collections::BTreeMap, io, net::IpAddr};
+use std::{collections::BTreeMap, io, net::IpAddr, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future::ready, stream};
 use landfall_api::{Forward, Protocol};
@@ -15,16 +15,17 @@ use rtnetlink::{
     sys::{SocketAddr, protocols::NETLINK_NETFILTER},
 };
 use thiserror::Error;
+use tokio::time::sleep;
 
 /// Why they could not be ended.
 #[derive(Debug, Error)]
 pub enum ConnectionsError {
     /// No netlink socket.
-    #[error("the kernel gives no netlink socket")]
-    Socket(#[source] io::Error),
+    #[error("the kernel gives no netlink socket: {0}")]
+    Socket(io::Error),
     /// The kernel does not tell, or does not do it.
-    #[error("the kernel does not end connections that lead elsewhere; has it nf_conntrack_netlink?")]
-    Refused(#[source] io::Error),
+    #[error("the kernel, which needs nf_conntrack_netlink for it, refuses: {0}")]
+    Refused(io::Error),
     /// The kernel does not answer.
     #[error("the kernel does not answer")]
     Silent,
@@ -39,6 +40,14 @@ struct Connection {
     begun: Vec<Tuple>,
 }
 
+/// How many are ended at a time: a flood of datagrams can make as many as the kernel tracks, and each takes some memory here.
+const BATCH: usize = 16_384;
+
+/// How often one is tried that takes a short cut, which the kernel ends a moment after the rules were replaced; older ones refuse
+/// until then. And how long to wait each time.
+const ATTEMPTS: usize = 20;
+const MOMENT: Duration = Duration::from_millis(50);
+
 /// Ends all translated connections that none of these forwards would lead where they lead; gives their number.
 ///
 /// # Errors
@@ -47,12 +56,20 @@ pub async fn end_stale(forward: &[Forward]) -> Result<usize, ConnectionsError> {
     let (connection, handle, _) =
         new_connection::<NetfilterMessage>(NETLINK_NETFILTER).map_err(ConnectionsError::Socket)?;
     let connection = tokio::spawn(connection);
-    let ended = end_stale_over(&handle, forward).await;
+    let mut all = Ok(0);
+    while let Ok(before) = all {
+        let ended = end_some(&handle, forward).await;
+        all = ended.map(|ended| before + ended);
+        if all.as_ref().is_ok_and(|all| *all < before + BATCH) {
+            break;
+        }
+    }
     connection.abort();
-    ended
+    all
 }
 
-async fn end_stale_over(
+/// Ends as many as are ended at a time.
+async fn end_some(
     handle: &ConnectionHandle<NetfilterMessage>,
     forward: &[Forward],
 ) -> Result<usize, ConnectionsError> {
@@ -62,18 +79,39 @@ async fn end_stale_over(
         let connection = message.and_then(|message| Connection::read(&message));
         ready(Ok(connection.filter(|connection| !places.hold(connection))))
     });
-    let stale: Vec<Connection> = stale.try_collect().await?;
-    for Connection { to, begun, .. } in &stale {
-        let family = if to.0.is_ipv4() { NetfilterProtoFamily::IPv4 } else { NetfilterProtoFamily::IPv6 };
-        let begun = ConntrackAttribute::CtaTupleOrig(begun.clone());
-        let ending = ask(handle, family, ConntrackMessage::Delete(vec![begun]), NLM_F_ACK);
-        match ending.try_for_each(|_| ready(Ok(()))).await {
-            // It has ended by itself meanwhile.
-            Err(ConnectionsError::Refused(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            result => result?,
+    let stale: Vec<Connection> = stale.take(BATCH).try_collect().await?;
+    let mut result = Ok(stale.len());
+    for connection in &stale {
+        // One that stays is no reason to keep the others.
+        if let Err(error) = end(handle, connection).await {
+            result = Err(error);
         }
     }
-    Ok(stale.len())
+    result
+}
+
+#[expect(clippy::disallowed_methods, reason = "the kernel is asked again, and not for ever")]
+async fn end(
+    handle: &ConnectionHandle<NetfilterMessage>,
+    Connection { to, begun, .. }: &Connection,
+) -> Result<(), ConnectionsError> {
+    let family = if to.0.is_ipv4() { NetfilterProtoFamily::IPv4 } else { NetfilterProtoFamily::IPv6 };
+    let begun = ConntrackAttribute::CtaTupleOrig(begun.clone());
+    let mut attempts = 1..ATTEMPTS;
+    loop {
+        let delete = ConntrackMessage::Delete(vec![begun.clone()]);
+        let ending = ask(handle, family, delete, NLM_F_ACK);
+        match ending.try_for_each(|_| ready(Ok(()))).await {
+            // It has ended by itself meanwhile.
+            Err(ConnectionsError::Refused(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(ConnectionsError::Refused(error))
+                if error.kind() == io::ErrorKind::ResourceBusy && attempts.next().is_some() =>
+            {
+                sleep(MOMENT).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// What the kernel answers.

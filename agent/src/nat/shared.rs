@@ -1,7 +1,7 @@
 //! Decides the ruleset in a namespace that the agent shares with its target: no more than was asked for.
 //!
 //! What arrives on the uplink is the target's, as on any machine of the LAN. Rules are there for forwards that change ports, or
-//! are not for everybody; where there are none, packets of IPv4 meet no rule and no connection is tracked.
+//! are not for everybody; where there are none, packets meet no rule and no connection is tracked. With IPv6 there is one for what is not for the uplink's addresses.
 
 use landfall_api::{Family, Forward, InterfaceName, Protocol};
 use nftables::{

@@ -198,7 +198,7 @@ fn in_a_shared_namespace_there_are_no_more_rules_than_asked_for() {
     };
     let rules = |forward: &[Forward]| rules_of(Family::V4, forward);
     let [_, chain, rule] = &rules_of(Family::Both, &[])[..] else { panic!("other rules") };
-    assert!(chain.contains("raw") && rule.contains("ipv6") && rule.contains("iif"), "{chain} {rule}");
+    assert!(chain.contains("raw") && rule.contains("ipv6") && rule.contains(r#""iif""#), "{chain} {rule}");
     let plain = here(forward(Protocol::Tcp, "80", "172.17.0.2", None));
     assert_eq!(rules(std::slice::from_ref(&plain)), [""; 0]);
     let changed = here(forward(Protocol::Udp, "53", "172.17.0.2", Some("5353")));

@@ -306,12 +306,16 @@ impl Way {
         }
     }
 
-    /// Takes away an uplink that is still in the target, of an agent that has ended.
+    /// Takes away an uplink that is still in the target, of an agent that has ended, and rules that it has left.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub async fn make_room(&self) -> Result<(), PathError> {
-        Ok(self.direct.clear().await?)
+        self.direct.clear().await?;
+        match self.path {
+            Path::Wire | Path::Bridge(_) => Ok(()),
+            Path::Direct(_) => self.wire.forget_rules().await,
+        }
     }
 }
 

@@ -196,6 +196,14 @@ impl Wire {
     /// If the kernel refuses.
     pub async fn clear(&self) -> Result<(), PathError> {
         self.remove_end().await?;
+        self.forget_rules().await
+    }
+
+    /// Removes the rules of what is not in the target any more.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn forget_rules(&self) -> Result<(), PathError> {
         match self.set_rules(None, &[], &[]).await {
             Err(PathError::NoRules) => Ok(()),
             result => result,
