@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use ipnet::Ipv6Net;
-use landfall_api::{Namespace, ROUTE_PROTOCOL, SHARED_TABLE};
+use landfall_api::{Namespace, SHARED_TABLE};
 use rtnetlink::{
     MulticastGroup, RouteMessageBuilder, new_multicast_connection,
     packet_core::NetlinkMessage,
@@ -22,11 +22,10 @@ use rtnetlink::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Attempt as _, Link, LinkError, Links, absent_is_fine, configure::LAST, route::Place};
+use super::{
+    Attempt as _, Link, LinkError, Links, absent_is_fine, configure::LAST, route::Place, rule::OURS,
+};
 use crate::ipv6::{Found, Presence};
-
-/// Whose the routes are. Those that the kernel makes of what routers say bear a number of their own.
-const OURS: RouteProtocol = RouteProtocol::Other(ROUTE_PROTOCOL);
 
 /// Every destination.
 const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);

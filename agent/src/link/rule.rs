@@ -16,6 +16,9 @@ use rtnetlink::packet_route::{
 
 use super::{Attempt as _, LinkError, Links, absent_is_fine};
 
+/// Whose they are, and routes of IPv6: those that the kernel makes of what routers say bear a number of their own.
+pub(super) const OURS: RouteProtocol = RouteProtocol::Other(ROUTE_PROTOCOL);
+
 /// Where they are among the target's own: before all others, because they are about less. Between them come those for datagrams
 /// that answer from no address.
 const BOUND: u32 = 10;
@@ -104,7 +107,7 @@ fn rule(source: IpAddr, priority: u32) -> RuleMessage {
         RuleAttribute::Source(source),
         RuleAttribute::Table(SHARED_TABLE),
         RuleAttribute::Priority(priority),
-        RuleAttribute::Protocol(RouteProtocol::Other(ROUTE_PROTOCOL)),
+        RuleAttribute::Protocol(OURS),
     ];
     message
 }

@@ -56,14 +56,13 @@ pub async fn end_stale(forward: &[Forward]) -> Result<usize, ConnectionsError> {
     let (connection, handle, _) =
         new_connection::<NetfilterMessage>(NETLINK_NETFILTER).map_err(ConnectionsError::Socket)?;
     let connection = tokio::spawn(connection);
-    let mut all = Ok(0);
-    while let Ok(before) = all {
-        let ended = end_some(&handle, forward).await;
-        all = ended.map(|ended| before + ended);
-        if all.as_ref().is_ok_and(|all| *all < before + BATCH) {
-            break;
+    let mut before = 0;
+    let all = loop {
+        match end_some(&handle, forward).await {
+            Ok(BATCH) => before += BATCH,
+            ended => break ended.map(|ended| before + ended),
         }
-    }
+    };
     connection.abort();
     all
 }
@@ -124,7 +123,7 @@ fn ask(
     let message = NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), what);
     let mut message = NetlinkMessage::from(message);
     message.header.flags = NLM_F_REQUEST | flags;
-    let answers = match handle.clone().request(message, SocketAddr::new(0, 0)) {
+    let answers = match handle.request(message, SocketAddr::new(0, 0)) {
         Ok(answers) => answers.map(Ok).left_stream(),
         Err(_) => stream::once(ready(Err(ConnectionsError::Silent))).right_stream(),
     };

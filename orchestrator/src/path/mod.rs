@@ -9,7 +9,7 @@ mod wire;
 use std::net::Ipv4Addr;
 
 use clap::ValueEnum;
-use landfall_api::{Family, Forward, HERE, HERE6, PortRange, Protocol, SHARED_TABLE};
+use landfall_api::{Family, Forward, HERE, PortRange, Protocol, SHARED_TABLE};
 use thiserror::Error;
 use tracing::debug;
 
@@ -173,7 +173,6 @@ impl Way {
         let address6 = match &path {
             Path::Wire if family.has_v6() => Some(wire.address6()?),
             Path::Bridge(network) if family.has_v6() => Some(target::address6(target, network)?),
-            Path::Direct(_) if family.has_v6() => Some(HERE6),
             Path::Wire | Path::Bridge(_) | Path::Direct(_) => None,
         };
         let mut places = vec![Place { name: target.name.clone(), address, address6, is_replica: false }];
