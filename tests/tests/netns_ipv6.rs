@@ -352,7 +352,15 @@ fn radvd(lan: &Lan, says: &str, of_prefix: &str) {
     let mut command = lan.router.command("radvd");
     // Its namespace ends it.
     drop(command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("radvd is there"));
-    wait_until("radvd runs", || fs::read_to_string(&pid).is_ok_and(|pid| !pid.is_empty()));
+    // Before it catches SIGTERM, it has a file with its pid, but says nothing when it is ended.
+    wait_until("radvd runs", || catches_sigterm(&fs::read_to_string(&pid).unwrap_or_default()));
+}
+
+/// Whether the process has a handler for SIGTERM.
+fn catches_sigterm(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.is_some_and(|set| u64::from_str_radix(set.trim(), 16).is_ok_and(|set| set >> (Signal::SIGTERM as u32 - 1) & 1 == 1))
 }
 
 /// Starts Kea on the LAN, with leases that are to be renewed after six seconds.
