@@ -34,6 +34,11 @@ impl<T: AsFd> Polled<T> {
         &self.0.get_ref().0
     }
 
+    /// What is polled, no longer.
+    pub fn into_inner(self) -> T {
+        self.0.into_inner().0
+    }
+
     /// Does `read` as soon as there is something to read, and again until it does not say `WouldBlock`. Cancel-safe.
     ///
     /// # Errors

@@ -267,7 +267,7 @@ impl<'a> Uplink<'a> {
         self.alarm.set(dhcp.client.deadline()).map_err(UplinkError::Timer)?;
         // Before anything is asked, so that no answer is missed.
         if let Err(error) = dhcp.socket.listen(dhcp.client.listening()) {
-            warn!(%error, "the kernel refuses a filter; address conflicts go unnoticed");
+            warn!(%error, "the kernel refuses a packet socket or its filter; servers or address conflicts go unnoticed");
         }
         for action in actions {
             self.perform(action).await?;

@@ -167,6 +167,21 @@ fn an_idle_agent_sleeps_and_is_small() {
 }
 
 #[test]
+fn while_no_server_is_asked_no_packet_is_copied_for_the_agent() {
+    let lan = Lan::new();
+    let agent = Agent::on(&lan, &web());
+    agent.ready();
+    let protocols = || {
+        let sockets = fs::read_to_string(format!("/proc/{}/net/packet", agent.pid())).expect("it runs");
+        let protocol = |socket: &str| socket.split_whitespace().nth(3).unwrap_or_default().to_owned();
+        let mut protocols: Vec<String> = sockets.lines().skip(1).map(protocol).collect();
+        protocols.sort_unstable();
+        protocols
+    };
+    wait_until("it hears ARP, and nothing else", || protocols() == ["0000", "0806"]);
+}
+
+#[test]
 fn the_agent_is_static() {
     let kind = run(&["readelf", "-l", path("LANDFALL_AGENT").to_str().expect("a plain path")]);
     assert!(!kind.contains("INTERP"), "the agent needs a dynamic loader");

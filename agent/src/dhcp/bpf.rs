@@ -185,7 +185,8 @@ mod tests {
     fn h_09_only_arp_that_is_listened_to_wakes_us() {
         let ours: std::net::Ipv4Addr = [10, 0, 0, 50].into();
         let (gateway, other) = ([10, 0, 0, 1].into(), [10, 0, 0, 9].into());
-        let listening = Listening { speakers: vec![ours, gateway], targets: vec![ours] };
+        let listening =
+            Listening { speakers: vec![ours, gateway], targets: vec![ours], ..Listening::default() };
         let filter = claims(&listening, MAC);
         let neighbour = MacAddr([2, 0, 0, 0, 0, 9]);
         let lookup = |source, target| Query::Lookup { source, target };

@@ -88,12 +88,14 @@ pub struct Client {
     state: State,
 }
 
-/// What the client wants to hear by ARP.
+/// What the client wants to hear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listening {
-    /// Whatever these say.
+    /// Servers: something has been asked of them.
+    pub servers: bool,
+    /// Whatever these say by ARP.
     pub speakers: Vec<Ipv4Addr>,
-    /// Whoever wants to know of these, and has no address.
+    /// Whoever wants to know of these by ARP, and has no address.
     pub targets: Vec<Ipv4Addr>,
 }
 
@@ -136,9 +138,9 @@ impl Client {
         state.into_iter().chain(patience).chain(link_local).min()
     }
 
-    /// What it wants to hear by ARP; nothing else must wake it.
+    /// What it wants to hear; nothing else must wake it.
     pub fn listening(&self) -> Listening {
-        let mut listening = Listening::default();
+        let mut listening = Listening { servers: self.state.awaits_servers(), ..Listening::default() };
         match &self.state {
             State::Rebooting(rebooting) => listening.speakers.extend(rebooting.lease.gateway()),
             State::Requesting(requesting) if requesting.check.is_some() => {

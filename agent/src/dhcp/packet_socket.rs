@@ -21,6 +21,7 @@ struct Control([u8; 64]);
 /// What a packet socket receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
+    Nothing,
     Ipv4,
     Arp,
 }
@@ -28,6 +29,7 @@ pub(super) enum Protocol {
 /// Binds `socket` to frames of that protocol on the interface with `index`.
 pub(super) fn bind(socket: BorrowedFd<'_>, protocol: Protocol, index: u32) -> io::Result<()> {
     let protocol: u16 = match protocol {
+        Protocol::Nothing => 0,
         Protocol::Ipv4 => libc::ETH_P_IP as u16,
         Protocol::Arp => libc::ETH_P_ARP as u16,
     };

@@ -1,9 +1,10 @@
 //! All the I/O of a DHCP client: receive, send. Decides nothing.
 
 use std::{
-    io,
+    future, io,
     net::{Ipv4Addr, SocketAddrV4},
     os::fd::AsFd as _,
+    thread,
 };
 
 use landfall_api::{InterfaceName, MacAddr};
@@ -76,12 +77,17 @@ pub enum SocketError {
 
 /// A DHCP client's ear and mouth on one interface.
 pub struct Socket {
+    index: u32,
     mac: MacAddr,
-    packet: Polled<socket2::Socket>,
+    /// Hears servers. Not there while none is asked: for a socket that may want them the kernel copies all packets that come over
+    /// the interface.
+    ear: Option<Polled<socket2::Socket>>,
+    /// Speaks to servers.
+    mouth: socket2::Socket,
     arp: Polled<socket2::Socket>,
     listening: Listening,
     /// Keeps the kernel from answering servers with `port unreachable`, and sends what the kernel is to route; what it
-    /// receives is dropped, because the packet socket receives it too.
+    /// receives is dropped, because the ear receives it too.
     udp: socket2::Socket,
     buffer: Vec<u8>,
 }
@@ -93,11 +99,11 @@ impl Socket {
     /// If a capability is missing, or the port is taken.
     pub fn open(name: &InterfaceName, index: u32, mac: MacAddr) -> Result<Self, SocketError> {
         let refused = |error| SocketError::Packet(name.clone(), error);
-        let packet = packet(Receives::Ipv4, &bpf::replies_for(mac), index).map_err(refused)?;
-        let arp = packet_for_arp(mac, index).map_err(refused)?;
-        let udp = udp(name).map_err(|error| SocketError::Port(name.clone(), error))?;
+        let mouth = packet(Receives::Nothing, &bpf::nothing(), index).map_err(refused)?;
         let listening = Listening::default();
-        Ok(Self { mac, packet, arp, listening, udp, buffer: vec![0; LONGEST_FRAME] })
+        let arp = ear(Receives::Arp, &bpf::claims(&listening, mac), index).map_err(refused)?;
+        let udp = udp(name).map_err(|error| SocketError::Port(name.clone(), error))?;
+        Ok(Self { index, mac, ear: None, mouth, arp, listening, udp, buffer: vec![0; LONGEST_FRAME] })
     }
 
     /// Waits for the next thing to hear. Cancel-safe.
@@ -107,9 +113,15 @@ impl Socket {
     pub async fn receive(&mut self) -> io::Result<Event> {
         let mut claim = [0; LONGEST_CLAIM];
         loop {
-            let buffer = &mut self.buffer;
+            let (ear, buffer) = (&self.ear, &mut self.buffer);
+            let server = async {
+                match ear {
+                    Some(ear) => ear.read(|socket| packet_socket::receive(socket.as_fd(), buffer)).await,
+                    None => future::pending().await,
+                }
+            };
             let heard = tokio::select! {
-                received = self.packet.read(|socket| packet_socket::receive(socket.as_fd(), buffer)) => {
+                received = server => {
                     let (length, checksum) = received?;
                     message(&self.buffer[..length], checksum, self.mac)
                 }
@@ -124,11 +136,16 @@ impl Socket {
         }
     }
 
-    /// Listens to that by ARP from now on, and to nothing else.
+    /// Listens to that from now on, and to nothing else.
     ///
     /// # Errors
-    /// If the kernel refuses the filter.
+    /// If the kernel refuses a socket or the filter.
     pub fn listen(&mut self, listening: Listening) -> io::Result<()> {
+        match (listening.servers, self.ear.take()) {
+            (true, None) => self.ear = Some(ear(Receives::Ipv4, &bpf::replies_for(self.mac), self.index)?),
+            (true, open) => self.ear = open,
+            (false, open) => open.into_iter().for_each(close),
+        }
         if self.listening != listening {
             self.arp.get().attach_filter(&bpf::claims(&listening, self.mac))?;
             self.listening = listening;
@@ -149,10 +166,10 @@ impl Socket {
         let sent = match transmission.delivery {
             Delivery::Broadcast { source } => {
                 let everybody = (MacAddr::BROADCAST, Ipv4Addr::BROADCAST);
-                self.packet.get().send(&frame::encode((self.mac, source), everybody, message))
+                self.mouth.send(&frame::encode((self.mac, source), everybody, message))
             }
             Delivery::Frame { source, to, mac } => {
-                self.packet.get().send(&frame::encode((self.mac, source), (mac, to), message))
+                self.mouth.send(&frame::encode((self.mac, source), (mac, to), message))
             }
             Delivery::Unicast { to } => self.udp.send_to(message, &SocketAddrV4::new(to, SERVER_PORT).into()),
         };
@@ -173,17 +190,26 @@ fn message(frame: &[u8], checksum: Checksum, mac: MacAddr) -> Result<Event, Fram
 
 /// Opened for no protocol and filtered before it is bound, it never holds a frame that the filter would have dropped; and
 /// binding then costs no grace period of the kernel.
-fn packet(receives: Receives, filter: &[SockFilter], index: u32) -> io::Result<Polled<socket2::Socket>> {
+fn packet(receives: Receives, filter: &[SockFilter], index: u32) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
     socket.attach_filter(filter)?;
     packet_socket::enable_auxdata(socket.as_fd())?;
     packet_socket::bind(socket.as_fd(), receives, index)?;
     socket.set_nonblocking(true)?;
-    Polled::new(socket)
+    Ok(socket)
 }
 
-fn packet_for_arp(mac: MacAddr, index: u32) -> io::Result<Polled<socket2::Socket>> {
-    packet(Receives::Arp, &bpf::claims(&Listening::default(), mac), index)
+fn ear(receives: Receives, filter: &[SockFilter], index: u32) -> io::Result<Polled<socket2::Socket>> {
+    Polled::new(packet(receives, filter, index)?)
+}
+
+/// Closes an ear in a thread of its own: the kernel waits for a grace period meanwhile.
+fn close(ear: Polled<socket2::Socket>) {
+    let ear = ear.into_inner();
+    let closing = thread::Builder::new().stack_size(1 << 16).spawn(move || drop(ear));
+    if let Err(error) = closing {
+        debug!(%error, "no thread to close a socket in");
+    }
 }
 
 fn udp(name: &InterfaceName) -> io::Result<socket2::Socket> {

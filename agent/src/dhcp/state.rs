@@ -102,6 +102,14 @@ impl State {
         }
     }
 
+    /// Whether servers have been asked and may answer; what they say otherwise changes nothing.
+    pub(super) fn awaits_servers(&self) -> bool {
+        match self {
+            Self::Rebooting(_) | Self::Selecting(_) | Self::Requesting(_) | Self::Extending(_) => true,
+            Self::Idle | Self::Init { .. } | Self::Checking(_) | Self::Bound(_) | Self::Stopped => false,
+        }
+    }
+
     /// Whether a reply names the client identifier that was given, or none (RFC 6842, section 3).
     pub(super) fn is_for(&self, reply: &Reply) -> bool {
         let given = if let Self::Selecting(selecting) = self {

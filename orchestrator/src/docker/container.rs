@@ -129,6 +129,8 @@ pub(super) fn to_body(creation: Creation) -> ContainerCreateBody {
         // Neither network learns the addresses of the other.
         ("net.ipv4.conf.all.arp_ignore", "1"),
         ("net.ipv4.conf.all.arp_announce", "2"),
+        // What is passed on belongs to no socket here, so none is looked for.
+        ("net.ipv4.ip_early_demux", "0"),
     ];
     let is_guest = creation.network.starts_with(GUEST);
     let mut capabilities = vec!["NET_ADMIN".to_owned(), "NET_RAW".to_owned()];
