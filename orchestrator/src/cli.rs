@@ -145,7 +145,6 @@ impl UpArgs {
         match self.path {
             path::Kind::Direct if self.offload => Err(Error::NothingToOffload),
             path::Kind::Direct | path::Kind::Bridge if has_others => Err(Error::WireOnly),
-            _ if self.host_access && self.family == Families::V6 => Err(Error::Ipv4Only),
             path::Kind::Wire | path::Kind::Bridge | path::Kind::Direct => Ok(()),
         }
     }

@@ -161,9 +161,6 @@ pub enum Error {
     /// It is named as another one than itself.
     #[error("{0} is the container that is exposed; --replica names others that serve the same")]
     OwnReplica(String),
-    /// The kernel has no strict reverse path filter for IPv6, so a companion would let in more than its network container.
-    #[error("--host-access is for IPv4 only, so far\n  leave it out, or take --family both")]
-    Ipv4Only,
     /// Time is up, and there is no address.
     #[error("no address for {target} within {waited:?}: {}", no_address(.interface, *.families, .state, .noise.as_ref()))]
     NoAddress {
@@ -224,7 +221,6 @@ impl Error {
             | Self::Lock { .. }
             | Self::Busy { .. }
             | Self::TargetNetwork { .. }
-            | Self::Ipv4Only
             | Self::WireOnly
             | Self::NothingToOffload
             | Self::NoPorts(_)

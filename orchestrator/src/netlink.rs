@@ -1,6 +1,6 @@
 //! A netlink socket in a network namespace, and what the kernel's refusals mean. By rtnetlink.
 
-use std::{io, net::IpAddr, path::Path};
+use std::{io, net::IpAddr, path::Path, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
@@ -10,12 +10,14 @@ use rtnetlink::{
     Error, Handle,
     packet_route::{
         address::{AddressAttribute, AddressMessage},
-        link::{LinkAttribute, LinkMessage},
+        link::{LinkAttribute, LinkMessage, State},
         route::RouteProtocol,
     },
 };
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use tokio::time::interval;
+use tracing::debug;
 
 use crate::netns::Netns;
 
@@ -42,6 +44,10 @@ pub enum NetlinkError {
     #[error("cannot {0}")]
     Refused(String, #[source] Error),
 }
+
+/// How often, and how many times, to look whether an end can send.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+const LOOKS: u32 = 1000;
 
 /// A netlink socket, for as long as this is kept.
 pub struct Netlink {
@@ -122,6 +128,24 @@ impl Netlink {
             Some((message.header.index, Ipv4Net::new(local?, message.header.prefix_len).ok()?))
         };
         Ok(found.map_err(refused("list addresses"))?.iter().filter_map(net).collect())
+    }
+
+    /// Waits until one end of a pair of interfaces can send. The kernel sees to that a moment after both ends are up, and until then drops
+    /// what is sent.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn settle(&self, name: &str) -> Result<(), NetlinkError> {
+        let mut pace = interval(LOOK_EVERY);
+        for _ in 0..LOOKS {
+            let link = self.link(name).await?;
+            if link.is_some_and(|link| link.attributes.contains(&LinkAttribute::OperState(State::Up))) {
+                return Ok(());
+            }
+            pace.tick().await;
+        }
+        debug!(name, "not ready yet");
+        Ok(())
     }
 
     /// Removes an interface, if it is still there; a veth takes its other end along.

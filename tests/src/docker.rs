@@ -107,8 +107,17 @@ impl Default for Network {
 impl Network {
     /// A bridge network.
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// One that has IPv6, too, of which Docker gives no subnet by itself.
+    pub fn with_ipv6(subnet: &str) -> Self {
+        Self::with(&["--ipv6", "--subnet", subnet])
+    }
+
+    fn with(options: &[&str]) -> Self {
         let name = format!("lft-{}", unique());
-        run(&["docker", "network", "create", &name]);
+        run(&[&["docker", "network", "create"], options, &[&name]].concat());
         Self { name }
     }
 }

@@ -8,7 +8,7 @@ use landfall_tests::{
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::landfall,
     netns::Netns,
-    run::{output, run, wait_until},
+    run::{output, run, slowness, wait_until},
 };
 
 /// Runs `up` with the direct path, and gives the address.
@@ -132,13 +132,13 @@ fn the_lan_does_not_get_to_a_network_that_has_no_way_out() {
 }
 
 #[test]
-fn an_interruption_gives_the_lease_back() {
+fn an_up_that_fails_gives_the_lease_back() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::run(&SERVICES), lan.host_port());
-    // Given a host that has no address for the companion in the subnet that is leased
-    run(&["ip", "addr", "add", "10.96.0.1/24", "dev", &interface, "noprefixroute"]);
-    let said = landfall(&["up", &target.name, &interface, "--path", "direct", "--host-access"]).failed(1);
-    assert!(said.contains("--host-access"), "{said}");
+    // Given a LAN without a router of IPv6, which it waits for when it has an address
+    let wait = format!("{}s", 5 * slowness());
+    let options = ["--path", "direct", "--family", "both", "--wait", &wait];
+    landfall(&[&["up", &target.name, &interface], &options[..]].concat()).failed(3);
     lan.expect_log("DHCPRELEASE");
     assert_eq!(target.traces(), [""; 0]);
 }
@@ -247,7 +247,19 @@ fn the_host_reaches_it_if_it_is_let() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::run(&SERVICES), lan.host_port());
     run(&["ip", "addr", "add", "10.99.0.7/24", "dev", &interface, "noprefixroute"]);
-    let address = up(&target, &interface, &["-p", "80", "--host-access"]);
-    let url = format!("http://{address}/");
-    assert_eq!(seen_in(&run(&["curl", "--silent", "--show-error", "--max-time", "5", &url])), "10.99.0.7");
+    let for_some = format!("81:80,from={CLIENT}");
+    let address = up(&target, &interface, &["-p", "80", "-p", "8080:80", "-p", &for_some, "--host-access"]);
+    let url = |port: u16| format!("http://{address}:{port}/");
+    for port in [80, 8080] {
+        let page = run(&["curl", "--silent", "--show-error", "--max-time", "5", &url(port)]);
+        assert_eq!(seen_in(&page), "10.99.0.7");
+    }
+    // Whom the host is not among, it does not pass for
+    assert!(!output(&["curl", "--silent", "--max-time", "2", &url(81)]).status.success());
+    fetch(&lan.client(), (address, 81)).expect("the page");
+    // And then it is the LAN's alone again
+    up(&target, &interface, &["-p", "80"]);
+    assert_eq!(run(&["ip", "route", "show", &address.to_string()]), "");
+    landfall(&["down", &target.name]).done();
+    assert_eq!(target.traces(), [""; 0]);
 }

@@ -1,16 +1,17 @@
 //! `landfall up --family`: addresses of IPv6, whom the target sees there, and what is left in it.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::IpAddr,
 };
 
 use landfall_tests::{
-    client::{connect, echo, fetch, seen, seen_by_udp},
-    docker::{FORWARDS, Network, SERVICES, Target, WEB, inspect},
+    client::{connect, echo, fetch, seen, seen_by_udp, seen_in},
+    docker::{FORWARDS, IDLE, Network, SERVICES, Target, WEB, inspect},
     lan::{CLIENT6, Lan, ROUTED_CLIENT6},
     landfall::landfall,
-    run::{run, slowness, unique},
+    run::{output, run, slowness},
 };
 use serde_json::Value;
 
@@ -93,19 +94,12 @@ fn on_a_lan_without_ipv4_an_address_of_ipv6_is_enough() {
     assert_eq!(target.traces(), [""; 0]);
 }
 
-/// Docker gives no subnet of IPv6 by itself.
-fn network_with_ipv6(subnet: &str) -> Network {
-    let name = format!("lft-six-{}", unique());
-    run(&["docker", "network", "create", "--ipv6", "--subnet", subnet, &name]);
-    Network { name }
-}
-
 #[test]
 fn a_target_that_has_the_uplink_itself_is_a_machine_of_the_lan() {
     let mut lan = Lan::with_ipv6(&DUAL);
     let interface = lan.host_port();
     let subnet = "fd00:5ca1:ab1f::/64";
-    let network = network_with_ipv6(subnet);
+    let network = Network::with_ipv6(subnet);
     let clients = [(lan.client6(), CLIENT6), (lan.routed_client6(), ROUTED_CLIENT6)];
     let targets = [
         ("on the default network", Target::run(&SERVICES)),
@@ -172,7 +166,7 @@ fn a_target_that_has_the_uplink_itself_is_a_machine_of_the_lan() {
 fn over_a_bridge_with_ipv6_the_target_is_reached_there() {
     let mut lan = Lan::with_ipv6(&DUAL);
     let (interface, client) = (lan.host_port(), lan.client6());
-    let network = network_with_ipv6("fd00:5ca1:ab1e::/64");
+    let network = Network::with_ipv6("fd00:5ca1:ab1e::/64");
     let target = Target::run(&["--network", &network.name, WEB]);
     target.wait_until_it_serves();
     let address = ipv6(&up(&target, &interface, &["--family", "both", "--path", "bridge"]));
@@ -188,6 +182,86 @@ fn over_a_bridge_with_ipv6_the_target_is_reached_there() {
 }
 
 #[test]
+fn the_host_and_its_containers_reach_it_over_ipv6_if_they_are_let() {
+    const HOST: &str = "2001:db8:99::77";
+    let mut lan = Lan::with_ipv6(&DUAL);
+    let (interface, client) = (lan.host_port(), lan.client6());
+    for setting in ["accept_ra", "disable_ipv6"] {
+        run(&["sysctl", "-qw", &format!("net.ipv6.conf.{interface}.{setting}=0")]);
+    }
+    run(&["ip", "addr", "add", &format!("{HOST}/64"), "dev", &interface, "nodad", "noprefixroute"]);
+    let network = Network::with_ipv6("fd00:5ca1:ab20::/64");
+    for path in ["wire", "bridge", "direct"] {
+        let target = Target::run(&["--network", &network.name, WEB]);
+        target.wait_until_it_serves();
+        let options = ["--family", "both", "--path", path, "-p", "80", "-p", "8080:80"];
+        let with = [&options[..], &["--host-access"]].concat();
+        let address = ipv6(&up(&target, &interface, &with));
+        let page = |from: &str, port: u16| {
+            let url = format!("http://[{address}]:{port}/");
+            output(&["nsenter", from, "curl", "--silent", "--show-error", "--max-time", "5", &url])
+        };
+        let text = |from: &str, port: u16| {
+            let page = page(from, port);
+            assert!(page.status.success(), "{path}, from {from}: {page:?}");
+            String::from_utf8(page.stdout).expect("a text")
+        };
+        // Whom the target sees over a bridge is the network container
+        let is_seen = |page: &str| path == "bridge" || seen_in(page) == HOST;
+        let host = "--net=/proc/self/ns/net";
+        for port in [80, 8080] {
+            let page = text(host, port);
+            assert!(is_seen(&page), "{path}: {page}");
+        }
+        fetch(&client, (address, 80)).expect("the page");
+        // The target's neighbour gets there, too, where Docker masquerades it: newer ones do so by themselves
+        let neighbour = Target::run(&["--network", &network.name, IDLE]);
+        let inside = format!("--net=/proc/{}/ns/net", inspect(&neighbour.name, "{{.State.Pid}}"));
+        let masquerade = Masquerade::of("fd00:5ca1:ab20::/64");
+        let page_there = text(&inside, 80);
+        assert!(is_seen(&page_there), "{path}: {page_there}");
+        drop(masquerade);
+        // And without it all is as before
+        assert_eq!(ipv6(&up(&target, &interface, &options)), address);
+        assert_eq!(run(&["ip", "-6", "route", "show", &address.to_string()]), "", "{path}");
+        up(&target, &interface, &with);
+        landfall(&["down", &target.name]).done();
+        assert_eq!(run(&["ip", "-6", "route", "show", &address.to_string()]), "", "{path}");
+        assert_eq!(target.traces(), [""; 0], "{path}");
+    }
+}
+
+/// What Docker does for containers of IPv6 from its version 27 on, and the forwarding that goes with it.
+struct Masquerade {
+    subnet: &'static str,
+    forwarding: String,
+}
+
+impl Masquerade {
+    const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
+
+    fn of(subnet: &'static str) -> Self {
+        let forwarding = fs::read_to_string(Self::FORWARDING).expect("the kernel has IPv6");
+        fs::write(Self::FORWARDING, "1").expect("root may");
+        let made = Self { subnet, forwarding };
+        made.rule("-A");
+        made
+    }
+
+    fn rule(&self, what: &str) {
+        let to = ["!", "-d", self.subnet, "-j", "MASQUERADE"];
+        run(&[&["ip6tables", "-w", "-t", "nat", what, "POSTROUTING", "-s", self.subnet], &to[..]].concat());
+    }
+}
+
+impl Drop for Masquerade {
+    fn drop(&mut self) {
+        self.rule("-D");
+        drop(fs::write(Self::FORWARDING, &self.forwarding));
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_remedy() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
@@ -195,7 +269,7 @@ fn what_cannot_be_is_refused_with_a_remedy() {
     let bridge = up(&["--family", "6", "--path", "bridge"]).failed(1);
     assert!(bridge.contains("it has no IPv6 address") && bridge.contains("--path wire"), "{bridge}");
     let host = up(&["--family", "6", "--host-access"]).failed(1);
-    assert!(host.contains("--host-access is for IPv4 only") && host.contains("--family both"), "{host}");
+    assert!(host.contains("the host has no IPv6 address on") && host.contains("--host-access"), "{host}");
     let wait = format!("{}s", 8 * slowness());
     let alone = up(&["--family", "6", "--wait", &wait]).failed(3);
     assert!(alone.contains("no IPv6 address") && alone.contains("no router answers"), "{alone}");

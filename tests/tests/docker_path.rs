@@ -262,22 +262,23 @@ fn the_host_and_its_containers_reach_the_address_if_they_are_let() {
     drop(client.command("ping").args(["-q", "-c", "1", "-W", "1", "10.99.0.4"]).output());
     assert!(client.ip("neigh show 10.99.0.4").contains(&mac(&interface)));
     let companion = || {
-        let links = run(&["ip", "-o", "link"]);
-        let line =
-            links.lines().find(|line| line.contains(": lh") && line.contains(&format!("@{interface}:")));
-        line.map(str::to_owned)
+        let route = run(&["ip", "route", "show", &address.to_string()]);
+        let name = route.split_whitespace().find(|word| word.starts_with("lh"))?.to_owned();
+        Some(name)
     };
-    assert!(companion().expect("it is there").contains("NOARP"));
     // Its MAC address is one that was set, which udev leaves alone
-    let kind = format!(
-        "mount -t sysfs sysfs /sys
-         cat $(grep -l . /sys/class/net/lh*/lower_{interface}/ifindex | sed 's|lower_.*|addr_assign_type|')"
-    );
+    let name = companion().expect("it is there");
+    let kind = format!("mount -t sysfs sysfs /sys; cat /sys/class/net/{name}/addr_assign_type");
     assert_eq!(run(&["unshare", "--mount", "sh", "-c", &kind]).trim(), "3");
+    // What is as it should be stays
+    let index = || run(&["ip", "-o", "link", "show", &name]).split(':').next().map(str::to_owned);
+    let before = index();
+    let with = [&FORWARDS[..], &["--host-access"]].concat();
+    up(&target, &interface, &with);
+    assert_eq!(index(), before);
     // The next `up` follows the host to another address
     run(&["ip", "addr", "del", "10.99.0.4/24", "dev", &interface]);
     run(&["ip", "addr", "add", "10.99.0.5/24", "dev", &interface, "noprefixroute"]);
-    let with = [&FORWARDS[..], &["--host-access"]].concat();
     up(&target, &interface, &with);
     assert_eq!(seen_in(&page("--net=/proc/self/ns/net")), "10.99.0.5");
     assert!(!run(&["ip", "-4", "-o", "addr"]).contains("10.99.0.4/"));

@@ -360,7 +360,9 @@ fn radvd(lan: &Lan, says: &str, of_prefix: &str) {
 fn catches_sigterm(pid: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    caught.is_some_and(|set| u64::from_str_radix(set.trim(), 16).is_ok_and(|set| set >> (Signal::SIGTERM as u32 - 1) & 1 == 1))
+    caught.is_some_and(|set| {
+        u64::from_str_radix(set.trim(), 16).is_ok_and(|set| set >> (Signal::SIGTERM as u32 - 1) & 1 == 1)
+    })
 }
 
 /// Starts Kea on the LAN, with leases that are to be renewed after six seconds.

@@ -22,7 +22,7 @@ pub use family::Family;
 pub use forward::{Destination, Forward, ForwardError};
 pub use mac::{MacAddr, MacAddrError};
 pub use name::{HostName, InterfaceName, NameError};
-pub use namespace::{HERE, HERE6, Namespace, ROUTE_PROTOCOL, SHARED_TABLE};
+pub use namespace::{COMPANION, HERE, HERE6, Namespace, ROUTE_PROTOCOL, SHARED_TABLE};
 pub use port::{PortRange, PortRangeError, Protocol, ProtocolError};
 pub use report::{Event, Ipv6, Ipv6Address, Ipv6Search, Lease, LostReason, Origin, Report, Search, Seen};
 pub use spec::{Address, Spec, SpecError};

@@ -13,6 +13,9 @@ pub const HERE6: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
 /// The routing table of the uplink in a namespace that is shared, and the table of no wire.
 pub const SHARED_TABLE: u32 = 0x6c66_1000;
 
+/// How the names of interfaces begin over which the host itself reaches the addresses of an uplink.
+pub const COMPANION: &str = "lh";
+
 /// Whose routing rules and routes these are, as `ip rule` shows it: a number that nobody else is known to use.
 pub const ROUTE_PROTOCOL: u8 = 108;
 

@@ -13,9 +13,7 @@ use nftables::{
 use super::access::{beginnings, sources};
 use super::ports::{Lookup, Ports, merge};
 use super::ruleset::SHORT_CUT;
-use super::terms::{
-    TABLE, accept, ct, destination_type, dnat, field, has, is, is_not, lookup, masquerade, meta, rule, text,
-};
+use super::terms::{TABLE, accept, ct, dnat, field, has, is, is_not, lookup, masquerade, meta, rule, text};
 
 /// The maps, the set and the rules of `protocol`; nothing if nothing of it is forwarded.
 ///
@@ -35,12 +33,12 @@ pub(super) fn forwarding<'a>(
     let alone = |all: &[&'a Forward]| -> Vec<&'a Forward> {
         all.iter().copied().filter(|forward| !forward.is_replicated()).collect()
     };
-    let mut objects = keep_ports(uplink, protocol, &alone(&kept));
+    let mut objects = keep_ports(protocol, &alone(&kept));
     if !remapped.is_empty() {
         objects.push(private_ports(protocol, &remapped));
-        objects.extend(change_ports(uplink, protocol, &alone(&remapped)));
+        objects.extend(change_ports(protocol, &alone(&remapped)));
     }
-    objects.extend(spread(uplink, protocol, &forward.clone().collect::<Vec<_>>()));
+    objects.extend(spread(protocol, &forward.clone().collect::<Vec<_>>()));
     if !objects.is_empty() {
         let all: Vec<_> = forward.clone().collect();
         objects.extend(sources(protocol, &all));
@@ -55,18 +53,14 @@ pub(super) fn forwarding<'a>(
     objects
 }
 
-fn keep_ports(
-    uplink: &Expression<'static>,
-    protocol: Protocol,
-    forward: &[&Forward],
-) -> Vec<NfListObject<'static>> {
+fn keep_ports(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
     let name = format!("{protocol}_address");
     let ports = |forward: &Forward| Ports::from(forward.port());
     let addresses = forward.iter().map(|forward| (ports(forward), forward.to().address)).collect();
     let addresses6 = forward.iter().filter_map(|forward| Some((ports(forward), forward.to6()?))).collect();
     let lead = |map: Option<NfListObject<'static>>, name: &str, family: NATFamily| {
         let target = lookup(port_of(protocol), name);
-        map.map(|map| [map, translate(uplink, family, target, None)])
+        map.map(|map| [map, translate(family, target, None)])
     };
     let name6 = format!("{name}6");
     let (map, map6) = (
@@ -88,11 +82,7 @@ fn remap_port(protocol: Protocol) -> String {
     format!("{protocol}_remap_port")
 }
 
-fn change_ports(
-    uplink: &Expression<'static>,
-    protocol: Protocol,
-    forward: &[&Forward],
-) -> Vec<NfListObject<'static>> {
+fn change_ports(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
     let [name, name6] = ["address", "address6"].map(|what| format!("{protocol}_remap_{what}"));
     let each = || forward.iter().flat_map(|forward| each_port(forward).map(|port| (port, forward.to6())));
     let to_address = each().map(|((public, address, _), _)| (public, address)).collect();
@@ -100,7 +90,7 @@ fn change_ports(
     let lead = |map: Option<NfListObject<'static>>, name: &str, family: NATFamily| {
         let port = lookup(port_of(protocol), &remap_port(protocol));
         let target = lookup(port_of(protocol), name);
-        map.map(|map| [map, translate(uplink, family, target, Some(port))])
+        map.map(|map| [map, translate(family, target, Some(port))])
     };
     let (map4, map6) = (
         address_map(&name, SetType::Ipv4Addr, to_address),
@@ -118,11 +108,7 @@ struct Spread<'a> {
 
 /// Spreads the connections of forwards that lead to several places, by a hash of where they come from: a rule for all that have the
 /// same places; the set of their ports is `PROTOCOL_spread` and a number.
-fn spread(
-    uplink: &Expression<'static>,
-    protocol: Protocol,
-    forward: &[&Forward],
-) -> Vec<NfListObject<'static>> {
+fn spread(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
     let mut groups: Vec<Spread<'_>> = Vec::new();
     for forward in forward.iter().filter(|forward| forward.is_replicated()) {
         let is_like = |group: &&mut Spread<'_>| {
@@ -142,11 +128,9 @@ fn spread(
         let v6: Vec<String> = example.addresses6().map(|address| address.to_string()).collect();
         let places = [("ip", NATFamily::IP, v4), ("ip6", NATFamily::IP6, v6)];
         let rules = places.map(|(ip, family, addresses)| {
-            let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
-            let to_us = is(destination_type(), text("local"));
             let is_its = is(port_of(protocol), text(format!("@{name}")));
             let place = one_of(addresses, [field(ip, "saddr"), field(protocol.as_str(), "sport")])?;
-            Some(rule("prerouting", [from_lan, to_us, is_its, dnat(family, place, port())]))
+            Some(rule("public", [is_its, dnat(family, place, port())]))
         });
         [set(name, ports)].into_iter().chain(rules.into_iter().flatten()).collect::<Vec<_>>()
     });
@@ -210,16 +194,12 @@ fn hide_clients(
     vec![set(name, ports), rule("postrouting", [is_protocol, translated, to_inside, is_listed, masquerade()])]
 }
 
-/// Translates what comes from the LAN to an address of ours.
 fn translate(
-    uplink: &Expression<'static>,
     family: NATFamily,
     address: Expression<'static>,
     port: Option<Expression<'static>>,
 ) -> NfListObject<'static> {
-    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
-    let to_us = is(destination_type(), text("local"));
-    rule("prerouting", [from_lan, to_us, dnat(family, address, port)])
+    rule("public", [dnat(family, address, port)])
 }
 
 fn port_of(protocol: Protocol) -> Expression<'static> {

@@ -15,10 +15,13 @@ use nftables::{
 use super::{
     forwarding::forwarding,
     outgoing::outgoing,
-    terms::{TABLE, accept, counter, ct, drop, field, goto, has, is, is_not, is_of, lacks, meta, rule, text},
+    terms::{
+        TABLE, accept, arrivals, counter, ct, destination_type, drop, field, goto, has, is, is_not, is_of,
+        lacks, meta, rule, text,
+    },
 };
 
-/// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
+/// The table for what arrives on `uplink`, or from the host: it replaces the one that is there, if any, in one transaction.
 ///
 /// Only a packet that a forward translated passes the forward chain, one way or the other, and what a target sends from the
 /// port of a forwarded service of datagrams; to the agent itself come only
@@ -43,6 +46,7 @@ pub fn ruleset(
         .chain(guards(&uplink))
         .chain(outgoing(&uplink, forward))
         .chain(own(&uplink, family))
+        .chain(to_address(&uplink, "public"))
         .chain(forwarding)
         .chain(endings(&uplink, family))
         .for_each(|object| batch.add(object));
@@ -98,17 +102,20 @@ fn flowtable(interfaces: Vec<String>) -> NfListObject<'static> {
 /// Its name.
 pub(super) const SHORT_CUT: &str = "short_cut";
 
-fn chains() -> [NfListObject<'static>; 7] {
-    let part = |name: &'static str| {
-        let (family, table) = (NfFamily::INet, TABLE.into());
-        NfListObject::Chain(Chain { family, table, name: name.into(), ..Chain::default() })
-    };
+/// A chain that others lead to.
+pub(super) fn part(name: &'static str) -> NfListObject<'static> {
+    let (family, table) = (NfFamily::INet, TABLE.into());
+    NfListObject::Chain(Chain { family, table, name: name.into(), ..Chain::default() })
+}
+
+fn chains() -> [NfListObject<'static>; 8] {
     [
         chain("raw", NfChainType::Filter, NfHook::Prerouting, -300, NfChainPolicy::Accept),
         chain("prerouting", NfChainType::NAT, NfHook::Prerouting, -100, NfChainPolicy::Accept),
         chain("input", NfChainType::Filter, NfHook::Input, 0, NfChainPolicy::Drop),
         chain("forward", NfChainType::Filter, NfHook::Forward, 0, NfChainPolicy::Drop),
         chain("postrouting", NfChainType::NAT, NfHook::Postrouting, 100, NfChainPolicy::Accept),
+        part("public"),
         part("arriving"),
         part("forwarded"),
     ]
@@ -136,17 +143,24 @@ fn quiet(uplink: &Expression<'static>, family: Family) -> Vec<NfListObject<'stat
 /// packets through us that no forward translated.
 ///
 /// This is asked of every packet, so most are through with it after few questions.
-fn guards(uplink: &Expression<'static>) -> [NfListObject<'static>; 4] {
-    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
+fn guards(uplink: &Expression<'static>) -> [NfListObject<'static>; 5] {
+    let [from_lan, from_host] = arrivals(uplink);
     let to_inside = is_not(meta(MetaKey::Oifname), uplink.clone());
     let direction = |direction| is(ct("direction", None), text(direction));
     let is_no_forwards = lacks(ct("status", None), text("dnat"));
     [
         rule("forward", [from_lan, goto("arriving")]),
         rule("forward", [direction("reply"), goto("forwarded")]),
+        rule("forward", [from_host, goto("arriving")]),
         rule("arriving", [direction("original"), to_inside, goto("forwarded")]),
         rule("forwarded", [is_no_forwards, counter(), drop()]),
     ]
+}
+
+/// What is sent to an address of ours goes to a chain of translations.
+pub(super) fn to_address(uplink: &Expression<'static>, chain: &'static str) -> [NfListObject<'static>; 2] {
+    let to_us = || is(destination_type(), text("local"));
+    arrivals(uplink).map(|from| rule("prerouting", [from, to_us(), goto(chain)]))
 }
 
 /// What a DHCPv6 server says is for the agent, whatever is forwarded; that of DHCP for IPv4 has a socket before all rules.

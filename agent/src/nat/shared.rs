@@ -1,13 +1,12 @@
 //! Decides the ruleset in a namespace that the agent shares with its target: no more than was asked for.
 //!
-//! What arrives on the uplink is the target's, as on any machine of the LAN. Rules are there for forwards that change ports, or
+//! What arrives on the uplink, or from the host, is the target's, as on any machine of the LAN. Rules are there for forwards that change ports, or
 //! are not for everybody; where there are none, packets meet no rule and no connection is tracked. With IPv6 there is one for what is not for the uplink's addresses.
 
 use landfall_api::{Family, Forward, InterfaceName, Protocol};
 use nftables::{
     expr::{Expression, Fib, FibFlag, FibResult, MetaKey, NamedExpression, SetItem},
     schema::{NfListObject, Nftables, SetType},
-    stmt::{NAT, Statement},
     types::{NfChainPolicy, NfChainType, NfHook},
 };
 
@@ -15,8 +14,10 @@ use super::{
     access::{above, groups},
     forwarding::{each_port, map, set},
     ports::Ports,
-    ruleset::{chain, removal, table},
-    terms::{counter, ct, destination_type, drop, field, is, is_not, is_of, lookup, meta, rule, text},
+    ruleset::{chain, part, removal, table, to_address},
+    terms::{
+        arrivals, counter, ct, dnat_port, drop, field, goto, is, is_not, is_of, lookup, meta, rule, text,
+    },
 };
 
 /// The table for what arrives on `uplink`: it replaces the one that is there, if any, in one transaction.
@@ -25,21 +26,27 @@ pub fn shared(uplink: &InterfaceName, family: Family, forward: &[Forward]) -> Nf
     let of_protocol = |protocol: Protocol| {
         let forward: Vec<&Forward> =
             forward.iter().filter(|forward| forward.protocol() == protocol).collect();
-        let sources = sources(&uplink, protocol, &forward);
-        let limits = limits(&uplink, protocol, &forward);
-        (sources, [limits, change_ports(&uplink, protocol, &forward)].concat())
+        (sources(protocol, &forward), [limits(protocol, &forward), change_ports(protocol, &forward)].concat())
     };
     let (sources, translations): (Vec<_>, Vec<_>) = Protocol::ALL.into_iter().map(of_protocol).unzip();
-    let with_chain = |chain: NfListObject<'static>, objects: Vec<Vec<NfListObject<'static>>>| {
+    let with_chains = |chains: Vec<NfListObject<'static>>, objects: Vec<Vec<NfListObject<'static>>>| {
         let objects = objects.concat();
-        Some(chain).filter(|_| !objects.is_empty()).into_iter().chain(objects)
+        let chains = if objects.is_empty() { Vec::new() } else { chains };
+        chains.into_iter().chain(objects)
     };
     let guard = if family.has_v6() { vec![guard(&uplink)] } else { Vec::new() };
+    let [from_lan, from_host] = arrivals(&uplink).map(|from| rule("filter", [from, goto("sources")]));
+    let [lan_to_us, host_to_us] = to_address(&uplink, "public");
     let raw = chain("raw", NfChainType::Filter, NfHook::Prerouting, -300, NfChainPolicy::Accept);
-    let filter = chain("sources", NfChainType::Filter, NfHook::Prerouting, -150, NfChainPolicy::Accept);
+    let filter = chain("filter", NfChainType::Filter, NfHook::Prerouting, -150, NfChainPolicy::Accept);
     let prerouting = chain("prerouting", NfChainType::NAT, NfHook::Prerouting, -100, NfChainPolicy::Accept);
-    let parts = [(raw, vec![guard]), (filter, sources), (prerouting, translations)];
-    let objects: Vec<_> = parts.into_iter().flat_map(|(chain, objects)| with_chain(chain, objects)).collect();
+    let parts = [
+        (vec![raw], vec![guard]),
+        (vec![filter, part("sources"), from_lan, from_host], sources),
+        (vec![prerouting, part("public"), lan_to_us, host_to_us], translations),
+    ];
+    let objects: Vec<_> =
+        parts.into_iter().flat_map(|(chains, objects)| with_chains(chains, objects)).collect();
     let mut batch = removal();
     if !objects.is_empty() {
         batch.add(table());
@@ -58,21 +65,18 @@ fn guard(uplink: &Expression<'static>) -> NfListObject<'static> {
         Expression::Named(NamedExpression::Fib(its)),
         Expression::Named(NamedExpression::Set(places.into())),
     );
-    rule("raw", [is_of("ipv6"), from_lan(uplink), is_elsewhere, counter(), drop()])
+    let from_lan = is(meta(MetaKey::Iifname), uplink.clone());
+    rule("raw", [is_of("ipv6"), from_lan, is_elsewhere, counter(), drop()])
 }
 
 /// Drops what comes from elsewhere than it may; not the answers to what the target has begun from there.
-fn sources(
-    uplink: &Expression<'static>,
-    protocol: Protocol,
-    forward: &[&Forward],
-) -> Vec<NfListObject<'static>> {
+fn sources(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
     let refuse = |(number, group): (usize, super::access::Group)| {
         let name = format!("{protocol}_from{number}");
         let strangers = group.from.elsewhere(|protocol| field(protocol, "saddr")).map(|is_stranger| {
             let is_listed = is(field(protocol.as_str(), "dport"), text(format!("@{name}")));
             let was_begun_there = is(ct("direction", None), text("original"));
-            rule("sources", [from_lan(uplink), is_listed, was_begun_there, is_stranger, counter(), drop()])
+            rule("sources", [is_listed, was_begun_there, is_stranger, counter(), drop()])
         });
         let strangers: Vec<_> = strangers.collect();
         [set(name, group.ports)].into_iter().chain(strangers)
@@ -81,43 +85,26 @@ fn sources(
 }
 
 /// Drops the first packet of a connection that begins too often. That chain sees no other.
-fn limits(
-    uplink: &Expression<'static>,
-    protocol: Protocol,
-    forward: &[&Forward],
-) -> Vec<NfListObject<'static>> {
+fn limits(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
     let limits = forward.iter().filter_map(|forward| Some((forward.limit()?, Ports::from(forward.port()))));
     let limited = limits.map(|(rate, ports)| {
         let is_its = is(field(protocol.as_str(), "dport"), ports.into());
-        rule("prerouting", [from_lan(uplink), to_us(), is_its, above(rate), counter(), drop()])
+        rule("public", [is_its, above(rate), counter(), drop()])
     });
     limited.collect()
 }
 
 /// Leads public ports to other private ones.
-fn change_ports(
-    uplink: &Expression<'static>,
-    protocol: Protocol,
-    forward: &[&Forward],
-) -> Vec<NfListObject<'static>> {
+fn change_ports(protocol: Protocol, forward: &[&Forward]) -> Vec<NfListObject<'static>> {
     let name = format!("{protocol}_remap_port");
     let private = |(public, _, private): (Ports, _, u16)| (public, Expression::Number(private.into()));
     let ports: Vec<_> = forward.iter().flat_map(|forward| each_port(forward)).map(private).collect();
     if ports.is_empty() {
         return Vec::new();
     }
-    let port = Some(lookup(field(protocol.as_str(), "dport"), &name));
-    let redirect = Statement::Redirect(Some(NAT { addr: None, family: None, port, flags: None }));
+    let redirect = dnat_port(lookup(field(protocol.as_str(), "dport"), &name));
     // nft asks for the protocol before it takes a port.
     let is_protocol = is(meta(MetaKey::L4proto), text(protocol.as_str()));
-    let rule = rule("prerouting", [from_lan(uplink), to_us(), is_protocol, redirect]);
+    let rule = rule("public", [is_protocol, redirect]);
     vec![map(name, SetType::InetService, ports), rule]
-}
-
-fn from_lan(uplink: &Expression<'static>) -> Statement<'static> {
-    is(meta(MetaKey::Iifname), uplink.clone())
-}
-
-fn to_us() -> Statement<'static> {
-    is(destination_type(), text("local"))
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use landfall_api::COMPANION;
 use nftables::{
     expr::{
         BinaryOperation, CT, CTDir, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression,
@@ -83,6 +84,16 @@ pub(super) fn dnat(
     port: Option<Expression<'static>>,
 ) -> Statement<'static> {
     Statement::DNAT(Some(NAT { addr: Some(addr), family: Some(family), port, flags: None }))
+}
+
+/// Another port of the same address.
+pub(super) fn dnat_port(port: Expression<'static>) -> Statement<'static> {
+    Statement::DNAT(Some(NAT { addr: None, family: None, port: Some(port), flags: None }))
+}
+
+/// What the LAN sends, and the host: each with its way in, as a rule's first part.
+pub(super) fn arrivals(uplink: &Expression<'static>) -> [Statement<'static>; 2] {
+    [uplink.clone(), text(format!("{COMPANION}*"))].map(|name| is(meta(MetaKey::Iifname), name))
 }
 
 /// The packets of one family, in a table for both.

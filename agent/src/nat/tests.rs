@@ -202,12 +202,20 @@ fn in_a_shared_namespace_there_are_no_more_rules_than_asked_for() {
     let plain = here(forward(Protocol::Tcp, "80", "172.17.0.2", None));
     assert_eq!(rules(std::slice::from_ref(&plain)), [""; 0]);
     let changed = here(forward(Protocol::Udp, "53", "172.17.0.2", Some("5353")));
-    let [table, chain, map, rule] = &rules(&[plain, changed])[..] else { panic!("other rules") };
+    let [table, chain, _, lan, host, map, rule] = &rules(&[plain, changed])[..] else {
+        panic!("other rules")
+    };
     assert!(table.contains("table") && chain.contains("prerouting"), "{table} {chain}");
-    assert!(map.contains("[[53,5353]]") && rule.contains("redirect"), "{map} {rule}");
-    let [_, chain, _, rule] = &rules(&[from("22", &["10.0.0.0/8"], None)])[..] else { panic!("other rules") };
-    assert!(chain.contains("sources") && rule.contains("ll0") && rule.contains("drop"), "{chain} {rule}");
-    let [_, chain, rule] = &rules(&[from("22", &[], Some("1/day"))])[..] else { panic!("other rules") };
+    assert!(lan.contains("ll0") && host.contains("lh*"), "{lan} {host}");
+    assert!(map.contains("[[53,5353]]") && rule.contains("dnat"), "{map} {rule}");
+    let [_, chain, _, lan, host, _, rule] = &rules(&[from("22", &["10.0.0.0/8"], None)])[..] else {
+        panic!("other rules")
+    };
+    assert!(chain.contains("filter") && lan.contains("ll0") && host.contains("lh*"), "{chain} {lan} {host}");
+    assert!(rule.contains("sources") && rule.contains("drop"), "{rule}");
+    let [_, chain, _, _, _, rule] = &rules(&[from("22", &[], Some("1/day"))])[..] else {
+        panic!("other rules")
+    };
     assert!(chain.contains("prerouting") && rule.contains("limit"), "{chain} {rule}");
 }
 

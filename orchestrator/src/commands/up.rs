@@ -1,6 +1,6 @@
 //! `landfall up`: brings one target's network container to what was asked, from whatever there is.
 
-use std::fs;
+use std::{fs, net::IpAddr};
 
 use jiff::Timestamp;
 use landfall_api::{Address, Forward, Spec};
@@ -56,7 +56,7 @@ pub async fn up(args: &UpArgs, host: Option<&str>, progress: &Progress) -> Resul
     args.check()?;
     let parent = uplink::check(&args.interface).await?;
     if args.host_access {
-        companion::check(&parent).await?;
+        companion::check(&parent, args.family.wanted()).await?;
     }
     let silent = || Error::DockerSilent(patience.wait);
     let docker = patience.limit(Docker::connect(host)).await.ok_or_else(silent)??;
@@ -191,26 +191,25 @@ impl Up<'_> {
         }
     }
 
-    /// Lets the host reach the address, or no longer.
+    /// Lets the host reach the addresses, or no longer.
     async fn set_host_access(&self, view: &View, identity: &Identity, way: &Way) -> Result<(), Error> {
-        if self.args.host_access && view.address.is_none() {
-            let name = &view.container;
-            self.progress
-                .note(&format!("warning: {name} has no IPv4 address, so this host does not reach it"));
+        let v4 = view.address.map(IpAddr::V4);
+        let addresses: Vec<IpAddr> =
+            v4.into_iter().chain(view.ipv6.iter().copied().map(IpAddr::V6)).collect();
+        if !self.args.host_access {
+            companion::remove(&view.container).await?;
+            return Ok(way.leave_out(&companion::hosts(&self.parent).await?).await?);
         }
-        let (true, Some(address)) = (self.args.host_access, view.address) else {
-            way.leave_out(&companion::hosts(&self.parent).await?).await?;
-            return Ok(companion::remove(&view.container).await?);
-        };
         way.leave_out(&[]).await?;
-        match self.docker.container(&view.container).await? {
-            Some(container) => {
-                let name = identity.path.uplink(&container.name);
-                let uplink = (&*container.namespace, &*name, identity.mac);
-                Ok(companion::ensure(&container.name, &self.parent, uplink, address).await?)
-            }
-            None => Ok(()),
+        let Some(container) = self.docker.container(&view.container).await? else { return Ok(()) };
+        let place = (&*container.namespace, identity.path.namespace());
+        for missed in companion::ensure(&container.name, &self.parent, place, &addresses).await? {
+            let (family, name) = (if missed.is_ipv4() { "IPv4" } else { "IPv6" }, &self.parent.name);
+            self.progress.note(&format!(
+                "warning: this host has no {family} address on {name}, so it does not reach {missed}"
+            ));
         }
+        Ok(())
     }
 
     /// What `future` gives, unless Docker takes longer than the whole command may.
@@ -367,7 +366,7 @@ fn spec(identity: &Identity, name: &str, forward: Vec<Forward>) -> Result<Spec, 
     let spec = Spec::new(interface, dhcp, forward)
         .map_err(|pair| Error::Overlap { earlier: pair.1.to_string(), later: pair.0.to_string() })?;
     let spec = spec.with_family(identity.family).with_offload(identity.offload);
-    Ok(if matches!(identity.path, Path::Direct(_)) { spec.shared() } else { spec })
+    Ok(if identity.path.namespace().is_own() { spec } else { spec.shared() })
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a lease lasts depends on the time of day")]

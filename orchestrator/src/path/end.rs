@@ -1,27 +1,19 @@
-//! One end of a wire: its addresses, and when it is ready.
+//! One end of a wire: its addresses.
 
-use std::{fs, io, net::Ipv6Addr, path::Path, time::Duration};
+use std::{fs, io, net::Ipv6Addr, path::Path};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use nix::errno::Errno;
 use rtnetlink::{
     LinkUnspec,
-    packet_route::{
-        address::{AddressAttribute, AddressFlags, AddressScope, CacheInfo},
-        link::{LinkAttribute, State},
-    },
+    packet_route::address::{AddressAttribute, AddressFlags, AddressScope, CacheInfo},
 };
-use tokio::time::interval;
 use tracing::debug;
 
 use crate::{
     netlink::{Netlink, NetlinkError, ignore, namespace, refused},
     netns::Netns,
 };
-
-/// How often, and how many times, to look whether an end can send.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
-const LOOKS: u32 = 1000;
 
 /// Where one of its ends is.
 pub(super) struct Side {
@@ -98,20 +90,6 @@ impl End<'_> {
         if let Err(error) = self.side.namespace.within(set) {
             debug!(%error, name = self.name, "IPv6 stays as it is");
         }
-    }
-
-    /// Waits until it can send. The kernel sees to that a moment after both ends are up, and until then drops what is sent.
-    pub async fn settle(&self) -> Result<(), NetlinkError> {
-        let mut pace = interval(LOOK_EVERY);
-        for _ in 0..LOOKS {
-            let link = self.side.netlink.link(self.name).await?;
-            if link.is_some_and(|link| link.attributes.contains(&LinkAttribute::OperState(State::Up))) {
-                return Ok(());
-            }
-            pace.tick().await;
-        }
-        debug!(name = self.name, "not ready yet");
-        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ mod wire;
 use std::net::Ipv4Addr;
 
 use clap::ValueEnum;
-use landfall_api::{Family, Forward, HERE, PortRange, Protocol, SHARED_TABLE};
+use landfall_api::{Family, Forward, HERE, Namespace, PortRange, Protocol, SHARED_TABLE};
 use thiserror::Error;
 use tracing::debug;
 
@@ -114,6 +114,14 @@ impl Path {
         match self {
             Self::Wire | Self::Bridge(_) => UPLINK.to_owned(),
             Self::Direct(_) => direct::uplink(container),
+        }
+    }
+
+    /// Whose network namespace the agent, and the uplink, is in.
+    pub fn namespace(&self) -> Namespace {
+        match self {
+            Self::Wire | Self::Bridge(_) => Namespace::Own,
+            Self::Direct(_) => Namespace::Shared,
         }
     }
 

@@ -170,7 +170,7 @@ impl Wire {
             end.bring_up(mtu).await?;
         }
         for end in [&near, &far] {
-            end.settle().await?;
+            end.side.netlink.settle(end.name).await?;
         }
         let ways = [Some(route(pair, far.index)), has_v6.then(|| route6(pair, far.index))];
         for way in ways.into_iter().flatten() {

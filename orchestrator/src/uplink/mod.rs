@@ -50,9 +50,9 @@ pub enum UplinkError {
     MacInUse(landfall_api::MacAddr, String),
     /// Nothing for a companion to speak from.
     #[error(
-        "cannot let the host reach the address: the host has no IPv4 address on {0} in the same subnet to speak from\n  give it one, or leave --host-access away"
+        "cannot let the host reach the address: the host has no {1} address on {0} to speak from\n  give it one, or leave --host-access away"
     )]
-    NoHostAddress(String),
+    NoHostAddress(String, &'static str),
     /// No IPv6 in the kernel, or no `/proc/sys` to set it up by.
     #[error(
         "cannot give the network container IPv6: has the kernel none (ipv6.disable=1)?\n  do without: --family 4"
