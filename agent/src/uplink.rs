@@ -267,7 +267,8 @@ impl<'a> Uplink<'a> {
         self.alarm.set(dhcp.client.deadline()).map_err(UplinkError::Timer)?;
         // Before anything is asked, so that no answer is missed.
         if let Err(error) = dhcp.socket.listen(dhcp.client.listening()) {
-            warn!(%error, "the kernel refuses a packet socket or its filter; servers or address conflicts go unnoticed");
+            let name = &self.name;
+            self.warn(format!("cannot listen on {name}: {error}; servers or address conflicts go unheard"));
         }
         for action in actions {
             self.perform(action).await?;

@@ -104,7 +104,7 @@ pub struct UpArgs {
     /// Let packets of established connections take a short cut in the kernel (nftables flowtable), which `stats` does not count
     #[arg(long)]
     pub offload: bool,
-    /// Let this host reach the address, and the containers behind its bridges: a macvlan and a route of its own for it
+    /// Let this host reach the address, and the containers behind its bridges: a pair of interfaces and routes of their own for it
     #[arg(long)]
     pub host_access: bool,
     /// The MAC address [default: made of this machine's id and the container's name, always the same]

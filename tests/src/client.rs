@@ -40,6 +40,19 @@ pub fn connect(from: &Netns, to: impl Into<SocketAddr>) -> io::Result<TcpStream>
     Ok(stream)
 }
 
+/// Whether a datagram from a namespace gets to a socket of this process's.
+///
+/// # Panics
+/// If it cannot be sent.
+pub fn gets_to(from: &Netns, socket: &UdpSocket) -> bool {
+    let to = socket.local_addr().expect("it is bound");
+    let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    let sent = from.within(|| UdpSocket::bind((any, 0)).and_then(|socket| socket.send_to(b"?", to)));
+    sent.expect("it is sent");
+    socket.set_read_timeout(Some(ANSWER * slowness())).expect("a time");
+    socket.recv(&mut [0; 1]).is_ok()
+}
+
 /// Asks for a page on an open connection, which stays open.
 ///
 /// # Errors

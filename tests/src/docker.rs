@@ -74,7 +74,7 @@ impl Target {
             "-c",
             "ip -o link; for v in 4 6; do ip -$v -o addr; ip -$v route show table all; ip -$v rule; done",
         ]);
-        let ours = ["169.254.", "fd6c:", " lf", " ll", "proto 108"];
+        let ours = ["169.254.", "fd6c:", " lf", " ll", " lh", "proto 108"];
         let is_ours = |line: &&str| ours.iter().any(|mark| line.contains(mark));
         shown.lines().filter(is_ours).map(str::to_owned).collect()
     }

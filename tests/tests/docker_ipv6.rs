@@ -1,17 +1,16 @@
 //! `landfall up --family`: addresses of IPv6, whom the target sees there, and what is left in it.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
-    net::IpAddr,
+    net::{IpAddr, UdpSocket},
 };
 
 use landfall_tests::{
-    client::{connect, echo, fetch, seen, seen_by_udp, seen_in},
-    docker::{FORWARDS, IDLE, Network, SERVICES, Target, WEB, inspect},
+    client::{connect, echo, fetch, gets_to, seen, seen_by_udp, seen_in},
+    docker::{FORWARDS, Network, SERVICES, Target, WEB, inspect},
     lan::{CLIENT6, Lan, ROUTED_CLIENT6},
     landfall::landfall,
-    run::{output, run, slowness},
+    run::{run, slowness},
 };
 use serde_json::Value;
 
@@ -182,7 +181,7 @@ fn over_a_bridge_with_ipv6_the_target_is_reached_there() {
 }
 
 #[test]
-fn the_host_and_its_containers_reach_it_over_ipv6_if_they_are_let() {
+fn the_host_reaches_it_over_ipv6_if_it_is_let() {
     const HOST: &str = "2001:db8:99::77";
     let mut lan = Lan::with_ipv6(&DUAL);
     let (interface, client) = (lan.host_port(), lan.client6());
@@ -190,6 +189,7 @@ fn the_host_and_its_containers_reach_it_over_ipv6_if_they_are_let() {
         run(&["sysctl", "-qw", &format!("net.ipv6.conf.{interface}.{setting}=0")]);
     }
     run(&["ip", "addr", "add", &format!("{HOST}/64"), "dev", &interface, "nodad", "noprefixroute"]);
+    let at_host = UdpSocket::bind((HOST, 0)).expect("the host has it");
     let network = Network::with_ipv6("fd00:5ca1:ab20::/64");
     for path in ["wire", "bridge", "direct"] {
         let target = Target::run(&["--network", &network.name, WEB]);
@@ -197,30 +197,18 @@ fn the_host_and_its_containers_reach_it_over_ipv6_if_they_are_let() {
         let options = ["--family", "both", "--path", path, "-p", "80", "-p", "8080:80"];
         let with = [&options[..], &["--host-access"]].concat();
         let address = ipv6(&up(&target, &interface, &with));
-        let page = |from: &str, port: u16| {
-            let url = format!("http://[{address}]:{port}/");
-            output(&["nsenter", from, "curl", "--silent", "--show-error", "--max-time", "5", &url])
-        };
-        let text = |from: &str, port: u16| {
-            let page = page(from, port);
-            assert!(page.status.success(), "{path}, from {from}: {page:?}");
-            String::from_utf8(page.stdout).expect("a text")
-        };
-        // Whom the target sees over a bridge is the network container
-        let is_seen = |page: &str| path == "bridge" || seen_in(page) == HOST;
-        let host = "--net=/proc/self/ns/net";
         for port in [80, 8080] {
-            let page = text(host, port);
-            assert!(is_seen(&page), "{path}: {page}");
+            let url = format!("http://[{address}]:{port}/");
+            let page = run(&["curl", "--silent", "--show-error", "--max-time", "5", &url]);
+            // Whom the target sees over a bridge is the network container
+            assert!(path == "bridge" || seen_in(&page) == HOST, "{path}: {page}");
         }
         fetch(&client, (address, 80)).expect("the page");
-        // The target's neighbour gets there, too, where Docker masquerades it: newer ones do so by themselves
-        let neighbour = Target::run(&["--network", &network.name, IDLE]);
-        let inside = format!("--net=/proc/{}/ns/net", inspect(&neighbour.name, "{{.State.Pid}}"));
-        let masquerade = Masquerade::of("fd00:5ca1:ab20::/64");
-        let page_there = text(&inside, 80);
-        assert!(is_seen(&page_there), "{path}: {page_there}");
-        drop(masquerade);
+        // But nobody of the LAN gets to the host through it
+        assert!(gets_to(&client, &at_host), "{path}");
+        client.ip(&format!("route add {HOST} via {address}"));
+        assert!(!gets_to(&client, &at_host), "{path}");
+        client.ip(&format!("route del {HOST}"));
         // And without it all is as before
         assert_eq!(ipv6(&up(&target, &interface, &options)), address);
         assert_eq!(run(&["ip", "-6", "route", "show", &address.to_string()]), "", "{path}");
@@ -228,36 +216,6 @@ fn the_host_and_its_containers_reach_it_over_ipv6_if_they_are_let() {
         landfall(&["down", &target.name]).done();
         assert_eq!(run(&["ip", "-6", "route", "show", &address.to_string()]), "", "{path}");
         assert_eq!(target.traces(), [""; 0], "{path}");
-    }
-}
-
-/// What Docker does for containers of IPv6 from its version 27 on, and the forwarding that goes with it.
-struct Masquerade {
-    subnet: &'static str,
-    forwarding: String,
-}
-
-impl Masquerade {
-    const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
-
-    fn of(subnet: &'static str) -> Self {
-        let forwarding = fs::read_to_string(Self::FORWARDING).expect("the kernel has IPv6");
-        fs::write(Self::FORWARDING, "1").expect("root may");
-        let made = Self { subnet, forwarding };
-        made.rule("-A");
-        made
-    }
-
-    fn rule(&self, what: &str) {
-        let to = ["!", "-d", self.subnet, "-j", "MASQUERADE"];
-        run(&[&["ip6tables", "-w", "-t", "nat", what, "POSTROUTING", "-s", self.subnet], &to[..]].concat());
-    }
-}
-
-impl Drop for Masquerade {
-    fn drop(&mut self) {
-        self.rule("-D");
-        drop(fs::write(Self::FORWARDING, &self.forwarding));
     }
 }
 

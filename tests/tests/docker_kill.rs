@@ -33,12 +33,14 @@ fn killed_at(n: u32, arguments: &[&str]) -> bool {
     status.expect("`make deps` installs strace").success()
 }
 
-/// What is left of a target: its network container, macvlans on the interface, and what a path has made in it.
+/// What is left of a target: its network container, macvlans on the interface, its companion, and what a path has made in it.
 fn left(target: &Target, interface: &str) -> Vec<String> {
     let container = target.is_exposed().then(|| target.network_container());
     let links = run(&["ip", "-o", "link", "show", "type", "macvlan"]);
     let macvlan = links.lines().find(|line| line.contains(&format!("@{interface}"))).map(str::to_owned);
-    container.into_iter().chain(macvlan).chain(target.traces()).collect()
+    let routes = run(&["ip", "route", "show", "root", "10.99.0.0/24", "proto", "108"]);
+    let companions = routes.lines().filter(|route| route.contains("src 10.99.0.6")).map(str::to_owned);
+    container.into_iter().chain(macvlan).chain(companions).chain(target.traces()).collect()
 }
 
 /// Kills `up` at every `nth` effect, from the `first` on, and has what is left repaired. All of them in one test would keep

@@ -2,11 +2,11 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
 };
 
 use landfall_tests::{
-    client::{ask, connect, echo, echo_from, fetch, seen, seen_by_udp, seen_in, serve},
+    client::{ask, connect, echo, echo_from, fetch, gets_to, seen, seen_by_udp, seen_in, serve},
     docker::{FORWARDS, IDLE, Network, SERVICES, Target, WEB, address_of, inspect},
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::landfall,
@@ -253,6 +253,12 @@ fn the_host_and_its_containers_reach_the_address_if_they_are_let() {
         assert_eq!(seen_in(&page(from)), "10.99.0.4", "from {from}");
     }
     assert_eq!(seen(&client, (address, 80)), CLIENT);
+    // But nobody of the LAN gets to the host through it
+    let at_host = UdpSocket::bind("10.99.0.4:0").expect("the host has it");
+    assert!(gets_to(&client, &at_host));
+    client.ip(&format!("route add 10.99.0.4 via {address}"));
+    assert!(!gets_to(&client, &at_host));
+    client.ip("route del 10.99.0.4");
     // Nobody but the parent answers for the host's own address
     let mac = |of: &str| {
         let shown = run(&["ip", "-o", "link", "show", of]);

@@ -13,8 +13,9 @@ fn down_all_leaves_nothing_of_what_somebody_else_has_removed() {
     let mut lan = Lan::new();
     let (first, second, interface) = (Target::web(), Target::web(), lan.host_port());
     run(&["ip", "addr", "add", "10.99.0.8/24", "dev", &interface, "noprefixroute"]);
-    for target in [&first, &second] {
-        landfall(&["up", "-q", &target.name, &interface, "--host-access"]).done();
+    // The first one's is left in the target
+    for (target, path) in [(&first, "direct"), (&second, "wire")] {
+        landfall(&["up", "-q", &target.name, &interface, "--host-access", "--path", path]).done();
     }
     let companions = || run(&["ip", "-o", "link"]).lines().filter(|line| line.contains(": lh")).count();
     assert_eq!(companions(), 2);

@@ -4,7 +4,7 @@ use std::{
     future, io,
     net::{Ipv4Addr, SocketAddrV4},
     os::fd::AsFd as _,
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use landfall_api::{InterfaceName, MacAddr};
@@ -82,6 +82,7 @@ pub struct Socket {
     /// Hears servers. Not there while none is asked: for a socket that may want them the kernel copies all packets that come over
     /// the interface.
     ear: Option<Polled<socket2::Socket>>,
+    closing: Closing,
     /// Speaks to servers.
     mouth: socket2::Socket,
     arp: Polled<socket2::Socket>,
@@ -103,7 +104,8 @@ impl Socket {
         let listening = Listening::default();
         let arp = ear(Receives::Arp, &bpf::claims(&listening, mac), index).map_err(refused)?;
         let udp = udp(name).map_err(|error| SocketError::Port(name.clone(), error))?;
-        Ok(Self { index, mac, ear: None, mouth, arp, listening, udp, buffer: vec![0; LONGEST_FRAME] })
+        let (ear, closing, buffer) = (None, Closing(None), vec![0; LONGEST_FRAME]);
+        Ok(Self { index, mac, ear, closing, mouth, arp, listening, udp, buffer })
     }
 
     /// Waits for the next thing to hear. Cancel-safe.
@@ -139,16 +141,17 @@ impl Socket {
     /// Listens to that from now on, and to nothing else.
     ///
     /// # Errors
-    /// If the kernel refuses a socket or the filter.
+    /// If the kernel refuses the filter or a socket; of what it refuses nothing is heard until this is called again.
     pub fn listen(&mut self, listening: Listening) -> io::Result<()> {
-        match (listening.servers, self.ear.take()) {
-            (true, None) => self.ear = Some(ear(Receives::Ipv4, &bpf::replies_for(self.mac), self.index)?),
-            (true, open) => self.ear = open,
-            (false, open) => open.into_iter().for_each(close),
-        }
         if self.listening != listening {
             self.arp.get().attach_filter(&bpf::claims(&listening, self.mac))?;
             self.listening = listening;
+        }
+        match (self.listening.servers, self.ear.take()) {
+            (true, None) => self.ear = Some(ear(Receives::Ipv4, &bpf::replies_for(self.mac), self.index)?),
+            (true, open) => self.ear = open,
+            (false, Some(open)) => self.closing = Closing::start(open),
+            (false, None) => {}
         }
         Ok(())
     }
@@ -203,12 +206,22 @@ fn ear(receives: Receives, filter: &[SockFilter], index: u32) -> io::Result<Poll
     Polled::new(packet(receives, filter, index)?)
 }
 
-/// Closes an ear in a thread of its own: the kernel waits for a grace period meanwhile.
-fn close(ear: Polled<socket2::Socket>) {
-    let ear = ear.into_inner();
-    let closing = thread::Builder::new().stack_size(1 << 16).spawn(move || drop(ear));
-    if let Err(error) = closing {
-        debug!(%error, "no thread to close a socket in");
+/// An ear that is being closed, in a thread of its own: the kernel waits for a grace period meanwhile.
+struct Closing(Option<JoinHandle<()>>);
+
+impl Closing {
+    fn start(ear: Polled<socket2::Socket>) -> Self {
+        let ear = ear.into_inner();
+        let closing = thread::Builder::new().stack_size(1 << 16).spawn(move || drop(ear));
+        Self(closing.inspect_err(|error| debug!(%error, "no thread to close a socket in")).ok())
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            drop(thread.join());
+        }
     }
 }
 

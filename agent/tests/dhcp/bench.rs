@@ -137,12 +137,16 @@ impl Host {
         self.now = self.now + time;
     }
 
-    /// Takes a reply as the socket would.
+    /// Takes a reply as the socket would, if it is open: the client must not depend on others.
     pub fn hear(&mut self, answer: &Answer) -> Vec<Action> {
-        match Reply::decode(&answer.bytes(), MAC) {
+        let is_open = self.client.listening().servers;
+        let actions = match Reply::decode(&answer.bytes(), MAC) {
             Ok(reply) => self.step(Event::Received(reply, answer.from)),
             Err(why) => self.step(Event::Garbage(why)),
-        }
+        };
+        let has_effect = actions.iter().any(|action| !matches!(action, Action::Ignore(_)));
+        assert!(is_open || !has_effect, "not heard, and yet {actions:?}");
+        actions
     }
 
     /// Takes a claim, if the client listens to such.

@@ -279,7 +279,9 @@ impl World {
             // Without a link nothing arrives.
             Packet::ToClient(..) | Packet::Claim(_) if self.link == Event::LinkDown => {}
             Packet::ToClient(octets, from) => {
-                if let Ok(reply) = Reply::decode(&octets, MAC) {
+                if self.host.client.listening().servers
+                    && let Ok(reply) = Reply::decode(&octets, MAC)
+                {
                     self.happen(&Event::Received(reply, from));
                 }
             }

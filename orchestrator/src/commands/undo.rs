@@ -42,18 +42,20 @@ impl Undo {
 
     /// Removes it, and lets others have their turn only then.
     pub async fn take_back(self, docker: &Docker, progress: &Progress) {
+        let name = self.volume.as_deref().unwrap_or_default();
+        // Also where none was created in the place of one that is gone.
+        if self.volume.is_some()
+            && let Err(error) = companion::remove(name).await
+        {
+            progress.note(&format!("{error}"));
+        }
         let created = match self.creating {
             Some(creating) => creating.await.ok().and_then(Result::ok),
             None => None,
         };
         if let Some(id) = created.or(self.container) {
             progress.step("taking back what was made");
-            if let Err(error) = companion::remove(self.volume.as_deref().unwrap_or_default()).await {
-                progress.note(&format!("{error}"));
-            }
-            let volume = self.volume.as_deref().unwrap_or_default();
-            for undone in
-                [docker.stop(&id).await, docker.remove(&id).await, docker.remove_volume(volume).await]
+            for undone in [docker.stop(&id).await, docker.remove(&id).await, docker.remove_volume(name).await]
             {
                 if let Err(error) = undone {
                     debug!(%error, "not taken back");
@@ -62,7 +64,6 @@ impl Undo {
             }
         }
         // After the agent, which gives its lease back over an uplink that may be in there.
-        let name = self.volume.as_deref().unwrap_or_default();
         for target in &self.targets {
             if let Err(error) = path::clear(name, target).await {
                 progress.note(&format!("{error}"));

@@ -89,17 +89,23 @@ pub async fn ensure(
     let host = Netlink::open()?;
     let own = own_addresses(&host, parent).await?;
     let (wanted, missed) = pair_up(addresses, &own);
+    if wanted.is_empty() {
+        return remove(container).await.map(|()| missed);
+    }
     let namespace = namespace(path, "the network container")?;
     let inside = Netlink::open_in(&namespace)?;
     let name = short_name(COMPANION, container);
     let made_for = LinkAttribute::IfAlias(short_name("", &format!("{wanted:?}")));
     let (near, far) = ends(&host, (&inside, &namespace), &name, &made_for).await?;
+    let has_ipv6 = wanted.iter().any(|neighbours| neighbours.there.is_ipv6());
+    let settings = if has_ipv6 { &IPV6[..] } else { &[("ipv6", "disable_ipv6", "1")] };
     set_up(&name, &[("ipv4", "rp_filter", "1")]);
-    set_up(&name, &IPV6);
-    if let Err(error) = namespace.within(|| {
-        set_up(&name, &IPV6);
+    set_up(&name, settings);
+    let inside_too = namespace.within(|| {
+        set_up(&name, settings);
         Ok(())
-    }) {
+    });
+    if let Err(error) = inside_too {
         debug!(%error, name, "IPv6 stays as it is");
     }
     for (netlink, link) in [(&host, &near), (&inside, &far)] {
@@ -173,7 +179,9 @@ fn is_veth(link: &LinkMessage) -> bool {
 async fn own_addresses(host: &Netlink, parent: &Parent) -> Result<Vec<IpNet>, NetlinkError> {
     let all = host.handle.address().get().set_link_index_filter(parent.index).execute();
     let all: Vec<AddressMessage> = all.try_collect().await.map_err(refused("list addresses"))?;
-    Ok(all.iter().filter_map(own_address).collect())
+    let (v4, v6): (Vec<_>, Vec<_>) = all.iter().filter_map(own_address).partition(|net| net.addr().is_ipv4());
+    // The kernel lists the newest one of IPv6 first, and the oldest one of IPv4: one that comes and goes is not to be taken.
+    Ok(v4.into_iter().chain(v6.into_iter().rev()).collect())
 }
 
 fn own_address(message: &AddressMessage) -> Option<IpNet> {
