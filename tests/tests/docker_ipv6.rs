@@ -196,6 +196,8 @@ fn the_host_reaches_it_over_ipv6_if_it_is_let() {
         target.wait_until_it_serves();
         let options = ["--family", "both", "--path", path, "-p", "80", "-p", "8080:80"];
         let with = [&options[..], &["--host-access"]].concat();
+        let said = landfall(&[&["up", &target.name, &interface], &with[..]].concat());
+        assert!(said.stderr.contains("this host has no IPv4 address on"), "{path}: {}", said.stderr);
         let address = ipv6(&up(&target, &interface, &with));
         for port in [80, 8080] {
             let url = format!("http://[{address}]:{port}/");
