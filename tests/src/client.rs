@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use crate::{
     netns::Netns,
-    run::{path, slowness, wait_until},
+    run::{path, slowness, wait_until, wait_until_bound},
 };
 
 /// Longer than an answer takes, short enough to wait for one that does not come.
@@ -127,7 +127,7 @@ pub fn echo(from: &Netns, to: impl Into<SocketAddr>, text: &str) -> io::Result<S
 pub fn echo_from(from: &Netns, port: u16, to: impl Into<SocketAddr>, text: &str) -> io::Result<String> {
     let to = to.into();
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = from.within(|| UdpSocket::bind((any, port)))?;
+    let socket = wait_until_bound(|| from.within(|| UdpSocket::bind((any, port))));
     socket.set_read_timeout(Some(ANSWER * slowness()))?;
     socket.send_to(text.as_bytes(), to)?;
     let mut answer = [0; 1500];

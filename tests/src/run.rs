@@ -1,7 +1,7 @@
 //! Runs commands, and waits for conditions with a limit.
 
 use std::{
-    env,
+    env, io,
     path::PathBuf,
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
@@ -64,6 +64,20 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         // Not a fixed sleep: the condition is asked again and again, just not without pause.
         std::thread::park_timeout(Duration::from_millis(20));
     }
+}
+
+/// Binds a port that may have been another socket's a moment ago: a child that another thread has just forked holds what was open
+/// then until it executes its program.
+///
+/// # Panics
+/// If it stays taken.
+pub fn wait_until_bound<T>(mut bind: impl FnMut() -> io::Result<T>) -> T {
+    let mut bound = None;
+    wait_until("the port is free", || {
+        bound = bind().ok();
+        bound.is_some()
+    });
+    bound.expect("it was waited for")
 }
 
 /// The time, for limits and measurements.

@@ -16,7 +16,10 @@ use dhcproto::{
 };
 use socket2::{Domain, Socket, Type};
 
-use crate::lan::{Lan, ROUTER};
+use crate::{
+    lan::{Lan, ROUTER},
+    run::wait_until_bound,
+};
 
 /// What the server says to a message: nothing, or a kind of reply and how long its lease lasts, in seconds.
 pub type Answer = Option<(MessageType, u32)>;
@@ -53,9 +56,8 @@ impl Scripted {
         let socket = lan.router.within(|| {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
             socket.set_broadcast(true).and_then(|()| socket.bind_device(Some(b"br0"))).expect("br0 is there");
-            socket
-                .bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 67).into())
-                .expect("nobody else serves here");
+            let port = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 67);
+            wait_until_bound(|| socket.bind(&port.into()));
             UdpSocket::from(socket)
         });
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a time");
