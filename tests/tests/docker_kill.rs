@@ -165,3 +165,17 @@ fn a_target_that_vanishes_in_the_middle_leaves_nothing() {
     assert!(matches!(ran.code, Some(1 | 3 | 4)), "{ran:?}");
     assert_eq!(left(&target, &interface), [""; 0]);
 }
+
+// Here, where nobody lists all network containers: Docker 20.10 says nothing more of a container that is paused while `ls`, of whichever
+// test, begins a program in it.
+#[test]
+fn a_paused_network_container_is_made_anew() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::web(), lan.host_port(), lan.client());
+    let up = || landfall(&["up", "-q", &target.name, &interface]).done();
+    let address = up();
+    run(&["docker", "pause", &target.network_container()]);
+    assert_eq!(up(), address);
+    let address = SocketAddrV4::new(address.trim().parse().expect("an address"), 80);
+    assert!(fetch(&client, address).is_ok());
+}

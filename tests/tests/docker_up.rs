@@ -129,11 +129,7 @@ fn a_broken_network_container_is_made_anew() {
     let address = up(&target, &interface);
     // One machine all the time: another one at its address would be answered where the first one was.
     let (name, client) = (target.network_container(), lan.client());
-    for breaking in [
-        &["docker", "kill", &*name][..],
-        &["docker", "restart", "-t", "1", &name],
-        &["docker", "pause", &name],
-    ] {
+    for breaking in [&["docker", "kill", &*name][..], &["docker", "restart", "-t", "1", &name]] {
         run(breaking);
         assert_eq!(up(&target, &interface), address, "after {breaking:?}");
         assert!(page(&client, &address, 80).is_ok(), "after {breaking:?}");

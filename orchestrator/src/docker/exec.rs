@@ -1,18 +1,25 @@
 //! Runs programs in containers that run already.
 
-use bollard::{container::LogOutput, exec::StartExecResults, models::ExecConfig};
+use bollard::{container::LogOutput, errors::Error as Api, exec::StartExecResults, models::ExecConfig};
 use futures_util::TryStreamExt as _;
+use tokio::time::timeout;
 
-use super::{Docker, DockerError, error::is_status};
+use super::{Docker, DockerError, error::is_status, host::LIMIT};
 
 impl Docker {
     /// Runs a program in a container and gives what it wrote to standard output; none if the container does not run.
     ///
     /// # Errors
-    /// If Docker refuses, or the program fails: with what it wrote to standard error.
+    /// If Docker refuses, the program fails (with what it wrote to standard error), or it does not end: one that begins in a container
+    /// that is paused at that moment waits until that goes on.
     pub async fn output(&self, name: &str, line: &[&str]) -> Result<Option<Vec<u8>>, DockerError> {
         let attempt = format!("run {} in {name}", line[0]);
-        let failed = |error| self.failed(&attempt, error);
+        let ran = timeout(LIMIT, self.run(name, line, &attempt)).await;
+        ran.unwrap_or_else(|_| Err(self.failed(&attempt, Api::RequestTimeoutError)))
+    }
+
+    async fn run(&self, name: &str, line: &[&str], attempt: &str) -> Result<Option<Vec<u8>>, DockerError> {
+        let failed = |error| self.failed(attempt, error);
         let config = ExecConfig {
             cmd: Some(line.iter().map(ToString::to_string).collect()),
             attach_stdout: Some(true),
@@ -42,7 +49,7 @@ impl Docker {
             Some(0) => Ok(Some(said)),
             Some(code) => {
                 let words = String::from_utf8_lossy(&words).trim().to_owned();
-                Err(DockerError::Program { attempt, code, words })
+                Err(DockerError::Program { attempt: attempt.to_owned(), code, words })
             }
             None => Ok(None),
         }
