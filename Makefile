@@ -164,21 +164,21 @@ test-unit: ## Run the tier that needs no privilege: units and simulation
 	@cargo test --locked -p landfall-tests --lib
 	@cargo test --locked -p landfall-api -p landfall-agent -p landfall -p landfall-images
 
-# Tests wait for servers, leases and containers more than they compute.
+# Its tests wait for servers and leases more than they compute.
 .PHONY: test-netns
 test-netns: root build test-images ## Run the tier that needs root: network namespaces
 	@$(TEST_ENV) RUST_TEST_THREADS=8 cargo test --locked -p landfall-tests --test 'netns*'
 
 .PHONY: test-docker
 test-docker: root docker build test-images ## Run the tier that needs root and Docker
-	@$(TEST_ENV) RUST_TEST_THREADS=5 cargo test --locked -p landfall-tests --test 'docker*'
+	@$(TEST_ENV) cargo test --locked -p landfall-tests --test 'docker*'
 	@$(TEST_ENV) tests/engine docker cargo test --locked -p landfall-tests --test 'engine*'
 
 # The same tests, on Podman. They are built before: an engine of their own has no network to fetch crates over.
 .PHONY: test-podman
 test-podman: root build test-images ## Run the tier that needs root and Podman
 	@cargo test --quiet --locked -p landfall-tests --no-run
-	@$(TEST_ENV) RUST_TEST_THREADS=5 tests/engine podman cargo test --locked -p landfall-tests --test 'docker*'
+	@$(TEST_ENV) tests/engine podman cargo test --locked -p landfall-tests --test 'docker*'
 	@$(TEST_ENV) tests/engine podman cargo test --locked -p landfall-tests --test 'engine*'
 
 .PHONY: root
