@@ -57,10 +57,11 @@ pub(super) async fn count(docker: &Docker, views: &mut [View]) {
             Ok(table) => return view.count(&table),
             Err(error) => error,
         };
-        if matches!(docker.container(&view.container).await, Ok(Some(now)) if now.is_running()) {
-            warn!(%error, "not known what has passed the forwards of {}", printable(&view.target));
-        } else {
+        let now = docker.container(&view.container).await;
+        if now.is_ok_and(|now| !now.is_some_and(|now| now.is_running())) {
             debug!(%error, container = view.container, "it has ended meanwhile");
+        } else {
+            warn!(%error, "not known what has passed the forwards of {}", printable(&view.target));
         }
     });
     counting.buffer_unordered(AT_ONCE).collect::<()>().await;
