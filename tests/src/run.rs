@@ -70,14 +70,17 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 /// then until it executes its program.
 ///
 /// # Panics
-/// If it stays taken.
+/// If it stays taken, or cannot be bound for another reason.
 pub fn wait_until_bound<T>(mut bind: impl FnMut() -> io::Result<T>) -> T {
-    let mut bound = None;
+    let mut bound = bind();
     wait_until("the port is free", || {
-        bound = bind().ok();
-        bound.is_some()
+        let is_taken = bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+        if is_taken {
+            bound = bind();
+        }
+        !is_taken
     });
-    bound.expect("it was waited for")
+    bound.expect("a port to bind")
 }
 
 /// The time, for limits and measurements.

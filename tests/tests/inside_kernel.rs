@@ -155,14 +155,16 @@ fn a_connection_that_took_a_short_cut_ends_as_others_do() {
     let inside = Netns::attach(&inspect(&target.network_container(), "{{.State.Pid}}"));
     let mut stream = connect(&client, address).expect("an answer");
     large_page(&mut stream);
-    // When it is ended, then it is not remembered as one that goes on
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket");
-    drop(stream);
-    wait_until("it is forgotten soon", || {
+    let is_forgotten = || {
         let tracked = inside.run(&["cat", "/proc/net/nf_conntrack"]);
         let left = |line: &str| line.split_whitespace().nth(4).and_then(|left| left.parse::<u32>().ok());
         tracked.lines().all(|line| left(line).is_some_and(|seconds| seconds < 1000))
-    });
+    };
+    assert!(!is_forgotten());
+    // When it is ended, then it is not remembered as one that goes on
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+    drop(stream);
+    wait_until("it is forgotten soon", is_forgotten);
     // And another one may begin at once from the same port
     for _ in 0..3 {
         let socket = client.within(|| Socket::new(Domain::IPV4, Type::STREAM, None)).expect("a socket");
