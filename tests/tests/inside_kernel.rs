@@ -13,7 +13,7 @@ use landfall_tests::{
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::{in_vain, landfall},
     netns::Netns,
-    run::{output, run, slowness, unique, wait_until},
+    run::{output, run, slowness, unique, wait_until, wait_until_bound},
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -171,9 +171,10 @@ fn a_connection_that_took_a_short_cut_ends_as_others_do() {
         let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 40_001);
         socket.set_reuse_address(true).and_then(|()| socket.bind(&from.into())).expect("the port");
         socket.set_linger(Some(Duration::ZERO)).expect("a socket");
-        socket.connect_timeout(&address.into(), Duration::from_secs(2) * slowness()).expect("an answer");
+        let limit = Duration::from_secs(2) * slowness();
+        wait_until_bound(|| socket.connect_timeout(&address.into(), limit));
         let mut stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(Duration::from_secs(2) * slowness())).expect("a time");
+        stream.set_read_timeout(Some(limit)).expect("a time");
         large_page(&mut stream);
     }
 }
