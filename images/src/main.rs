@@ -66,6 +66,9 @@ struct AgentArgs {
     /// The version to tag and label it with
     #[arg(long)]
     version: String,
+    /// The largest size of the image, uncompressed, in bytes; one with an agent that is not optimised is larger
+    #[arg(long, value_name = "BYTES", default_value_t = recipe::AGENT_IMAGE_LIMIT)]
+    limit: usize,
     /// nft, as `images/nft.c` makes it
     #[arg(long)]
     nft: PathBuf,
@@ -104,11 +107,11 @@ fn main() -> Result<()> {
 /// Packs the agent image, and writes what registries and auditors want of it.
 fn make_agent(args: &AgentArgs, out: &Path) -> Result<(Image, Packed)> {
     let nft = args.nft.canonicalize().with_context(|| format!("find {}", args.nft.display()))?;
-    let (image, packed) = pack_agent(&args.agent, &args.version, Path::new("/"), &nft)?;
+    let (image, packed) = pack_agent(args, &args.agent, Path::new("/"), &nft)?;
     let mut images = vec![image.clone()];
     for platform in args.platform.chunks(2) {
         let [agent, root] = platform else { bail!("--platform takes an agent and a root") };
-        images.push(pack_agent(agent, &args.version, root, Path::new(recipe::NFT))?.0);
+        images.push(pack_agent(args, agent, root, Path::new(recipe::NFT))?.0);
     }
     let origin = Origin { source: args.source.clone(), revision: args.revision.clone() };
     let images: Vec<_> = images.iter().map(|image| recipe::with_origin(image, &origin)).collect();
@@ -155,14 +158,14 @@ fn contents<'a>(
 }
 
 /// Packs an agent with the nft at `nft` below `root`.
-fn pack_agent(path: &Path, version: &str, root: &Path, nft: &Path) -> Result<(Image, Packed)> {
+fn pack_agent(args: &AgentArgs, path: &Path, root: &Path, nft: &Path) -> Result<(Image, Packed)> {
     let executable = read(&libraries::below(root, nft))?;
     let machine = Machine::of(&executable)
         .with_context(|| format!("read {}", nft.display()))?
         .with_context(|| format!("{} is for a machine that no image is made for", nft.display()))?;
     let libraries = libraries::closure(root, nft, &libraries::loader_directories(machine))
         .with_context(|| format!("collect the libraries of {}", nft.display()))?;
-    let image = recipe::agent(read(path)?, Nft { executable, libraries }, version)
+    let image = recipe::agent(read(path)?, Nft { executable, libraries }, &args.version)
         .with_context(|| format!("put {} into an image", path.display()))?;
     ensure!(
         image.architecture == machine.image_name(),
@@ -172,7 +175,7 @@ fn pack_agent(path: &Path, version: &str, root: &Path, nft: &Path) -> Result<(Im
         nft.display(),
         machine.image_name()
     );
-    let packed = recipe::pack_agent(&image).context("pack the agent image")?;
+    let packed = recipe::pack_agent(&image, args.limit).context("pack the agent image")?;
     Ok((image, packed))
 }
 

@@ -8,7 +8,7 @@ use crate::archive::{Image, Packed};
 use crate::elf::{Linkage, Machine};
 use crate::layer::{File, Files};
 
-/// The most that the agent image may weigh, uncompressed: 8 MiB.
+/// The largest size of the agent image that is shipped, uncompressed: 8 MiB.
 pub const AGENT_IMAGE_LIMIT: usize = 8 * 1024 * 1024;
 
 /// Where the agent is in its image.
@@ -35,10 +35,12 @@ pub enum Error {
     #[error("not static: needs {}; build it with -C target-feature=+crt-static", .0.join(", "))]
     NotStatic(Vec<String>),
     /// The image is heavier than it may be.
-    #[error("the image has {size} bytes, {} more than the {AGENT_IMAGE_LIMIT} it may have", size - AGENT_IMAGE_LIMIT)]
+    #[error("the image has {size} bytes, {} more than the limit of {limit}", size - limit)]
     TooLarge {
         /// Size of the layer in bytes.
         size: usize,
+        /// The limit in bytes.
+        limit: usize,
     },
     /// A path does not fit into the archive.
     #[error("cannot lay out the archive")]
@@ -106,11 +108,11 @@ pub fn with_origin(image: &Image, origin: &Origin) -> Image {
 /// Packs the agent image.
 ///
 /// # Errors
-/// When it is heavier than [`AGENT_IMAGE_LIMIT`].
-pub fn pack_agent(image: &Image) -> Result<Packed, Error> {
+/// When it is larger than `limit` bytes.
+pub fn pack_agent(image: &Image, limit: usize) -> Result<Packed, Error> {
     let packed = image.pack()?;
-    if packed.size > AGENT_IMAGE_LIMIT {
-        return Err(Error::TooLarge { size: packed.size });
+    if packed.size > limit {
+        return Err(Error::TooLarge { size: packed.size, limit });
     }
     Ok(packed)
 }
@@ -204,8 +206,9 @@ mod tests {
         let within = agent(static_executable(), nft(AGENT_IMAGE_LIMIT - 16 * 1024), "1").unwrap();
         let above = agent(static_executable(), nft(AGENT_IMAGE_LIMIT), "1").unwrap();
 
-        assert!(pack_agent(&within).is_ok());
-        assert!(matches!(pack_agent(&above), Err(Error::TooLarge { size }) if size > AGENT_IMAGE_LIMIT));
+        assert!(pack_agent(&within, AGENT_IMAGE_LIMIT).is_ok());
+        let refused = pack_agent(&above, AGENT_IMAGE_LIMIT);
+        assert!(matches!(refused, Err(Error::TooLarge { size, .. }) if size > AGENT_IMAGE_LIMIT));
     }
 
     #[test]
