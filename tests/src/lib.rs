@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod client;
 pub mod docker;
+pub mod exposed;
 pub mod lan;
 pub mod landfall;
 pub mod netns;

@@ -121,7 +121,7 @@ fn an_exhausted_pool_is_diagnosed() {
     let mut lan =
         Lan::with_dnsmasq(&["--dhcp-range=10.99.0.100,10.99.0.100,2m", "--no-ping", "--dhcp-authoritative"]);
     let (first, second, interface) = (Target::web(), Target::web(), lan.host_port());
-    landfall(&["up", "-q", &first.name, &interface]).done();
+    first.expose(&interface, &[]);
     fails(&second, &[&interface, "--wait", &in_vain()], 3, &["pool is exhausted"]);
 }
 
@@ -175,7 +175,7 @@ fn a_strangers_container_is_not_touched() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     run(&["docker", "run", "--detach", "--name", &target.network_container(), IDLE]);
-    let said = landfall(&["up", &target.name, &interface]).failed(1);
+    let said = target.up(&interface, &[]).failed(1);
     assert!(said.contains("is not landfall's") && said.contains("docker rename"), "{said}");
     assert!(landfall(&["down", &target.name]).done().contains("is not landfall's"));
     assert_eq!(landfall_tests::docker::inspect(&target.network_container(), "{{.State.Status}}"), "running");
@@ -199,7 +199,7 @@ fn an_image_without_an_agent() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     // One that ends at once, and says why; one that says nothing of use
-    let said = landfall(&["up", &target.name, &interface, "--image", WEB, "--wait", &in_vain()]);
+    let said = target.up(&interface, &["--image", WEB, "--wait", &in_vain()]);
     assert!([1, 3].contains(&said.code.expect("an exit code")), "{said:?}");
     assert!(said.stderr.contains("agent"), "{said:?}");
     assert!(!target.is_exposed());
@@ -214,7 +214,7 @@ fn a_server_that_offers_and_then_refuses_is_named() {
         _ => None,
     });
     let (target, interface) = (Target::web(), lan.host_port());
-    let said = landfall(&["up", &target.name, &interface, "--wait", &in_vain()]).failed(3);
+    let said = target.up(&interface, &["--wait", &in_vain()]).failed(3);
     for part in [ROUTER, "offers an address and then refuses it", "DHCPNAK", "wrong network"] {
         assert!(said.contains(part), "it does not say {part:?}: {said}");
     }

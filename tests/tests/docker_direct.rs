@@ -7,16 +7,8 @@ use landfall_tests::{
     docker::{FORWARDS, IDLE, Network, SERVICES, Target, inspect},
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::landfall,
-    netns::Netns,
     run::{output, run, slowness, wait_until},
 };
-
-/// Runs `up` with the direct path, and gives the address.
-fn up(target: &Target, interface: &str, options: &[&str]) -> Ipv4Addr {
-    let said =
-        landfall(&[&["up", "-q", &target.name, interface, "--path", "direct"], options].concat()).done();
-    said.trim().parse().expect("an address")
-}
 
 #[test]
 fn the_target_is_a_machine_of_the_lan() {
@@ -34,7 +26,7 @@ fn the_target_is_a_machine_of_the_lan() {
     for (what, target) in targets {
         let routes = || target.inside(&["ip", "-4", "route", "show", "default"]);
         let before = routes();
-        let address = up(&target, &interface, &FORWARDS);
+        let address = target.expose_over("direct", &interface, &FORWARDS);
         // It sees who asks, on the LAN and beyond its router, and answers from the address that was asked
         for (client, its_address) in &clients {
             assert_eq!(seen(client, (address, 80)), *its_address, "{what}");
@@ -51,7 +43,7 @@ fn the_target_is_a_machine_of_the_lan() {
         if before.is_empty() {
             target.inside(&["ping", "-q", "-c", "1", "-W", "5", ROUTED_CLIENT]);
         }
-        landfall(&["down", &target.name]).done();
+        target.down();
         assert_eq!((target.traces(), routes()), (Vec::new(), before), "{what}");
     }
 }
@@ -72,14 +64,13 @@ fn nothing_changes_on_the_targets_own_networks() {
     let published = ["-p", "10.99.0.3:8080:80", "-p", "10.99.0.3:5353:53/udp"];
     let target = Target::run(&[&published, &SERVICES[..]].concat());
     let neighbour = Target::run(&[IDLE]);
-    let neighbour = Netns::attach(&inspect(&neighbour.name, "{{.State.Pid}}"));
+    let neighbour = neighbour.namespace();
     // The host's own way to that client is no other test's
     run(&["ip", "route", "add", "10.99.0.77/32", "dev", &interface]);
     // When it has an address on the LAN, too
     let said = landfall(&[&["up", &target.name, &interface, "--path", "direct"], &FORWARDS[..]].concat());
     assert!(said.stderr.contains("53/udp is published by Docker, too"), "{}", said.stderr);
-    let said = said.done();
-    let (_, address) = said.trim().rsplit_once("ip=").expect("the address is last");
+    let address = said.address();
     // Then both get their answers as before, from the LAN as well
     let client = lan.client();
     client.ip("addr del 10.99.0.10/24 dev eth0");
@@ -92,7 +83,6 @@ fn nothing_changes_on_the_targets_own_networks() {
     for port in [53, 54] {
         echo(&neighbour, SocketAddrV4::new(inner, port), "hello").expect("an answer within the network");
     }
-    let address: Ipv4Addr = address.parse().expect("an address");
     for seen in [seen(&client, (address, 80)), seen_by_udp(&client, (address, 54))] {
         assert_eq!(seen, "10.99.0.77");
     }
@@ -100,7 +90,7 @@ fn nothing_changes_on_the_targets_own_networks() {
     target.inside(&["ping", "-q", "-c", "1", "-W", "5", "10.99.0.3"]);
     // What it begins to a machine of the LAN comes from its address there
     serve(&client, "--udp 7");
-    let inside = Netns::attach(&inspect(&target.name, "{{.State.Pid}}"));
+    let inside = target.namespace();
     let peer = SocketAddrV4::new(Ipv4Addr::new(10, 99, 0, 77), 7);
     assert_eq!(seen_in(&echo(&inside, peer, "who am i").expect("an answer")), address.to_string());
     // The LAN gets to no other address of the target's, neither by asking for it nor by taking the target for a router
@@ -119,10 +109,10 @@ fn the_lan_does_not_get_to_a_network_that_has_no_way_out() {
     let mut lan = Lan::new();
     let interface = lan.host_port();
     let target = Target::run(&[&["--network", "none"], &SERVICES[..]].concat());
-    let address = up(&target, &interface, &FORWARDS);
+    let address = target.expose_over("direct", &interface, &FORWARDS);
     // Given a target with another network, and no default route that is not the LAN's
     target.inside(&["sh", "-c", "ip link add in0 type veth peer name in1; ip addr add 172.31.9.9/24 dev in0; ip link set in0 up; ip link set in1 up"]);
-    up(&target, &interface, &["-p", "80", "--hostname", "again"]);
+    target.expose_over("direct", &interface, &["-p", "80", "--hostname", "again"]);
     let client = lan.client();
     client.ip(&format!("route add 172.31.9.9 via {address}"));
     assert!(
@@ -138,7 +128,7 @@ fn an_up_that_fails_gives_the_lease_back() {
     // Given a LAN without a router of IPv6, which it waits for when it has an address
     let wait = format!("{}s", 5 * slowness());
     let options = ["--path", "direct", "--family", "both", "--wait", &wait];
-    landfall(&[&["up", &target.name, &interface], &options[..]].concat()).failed(3);
+    target.up(&interface, &options[..]).failed(3);
     lan.expect_log("DHCPRELEASE");
     assert_eq!(target.traces(), [""; 0]);
 }
@@ -149,7 +139,7 @@ fn ports_that_change_and_ports_for_some() {
     let (target, interface) = (Target::run(&SERVICES), lan.host_port());
     let (near, far) = (lan.client(), lan.routed_client());
     let options = ["-p", "80,limit=3/hour", "-p", "8080:80,from=10.98.0.0/24", "-p", "1053:53/udp"];
-    let address = up(&target, &interface, &options);
+    let address = target.expose_over("direct", &interface, &options);
     let at = |port| SocketAddrV4::new(address, port);
     assert_eq!(seen(&far, (address, 8080)), ROUTED_CLIENT);
     assert!(connect(&near, at(8080)).is_err());
@@ -159,18 +149,19 @@ fn ports_that_change_and_ports_for_some() {
     let opened: Vec<bool> = (0..5).map(|_| connect(&near, at(80)).is_ok()).collect();
     assert!(opened[..3].contains(&true) && !opened[3..].contains(&true), "three an hour: {opened:?}");
     // When that changes, it is the same agent
-    let id = || inspect(&target.network_container(), "{{.Id}}");
-    let before = id();
-    assert_eq!(up(&target, &interface, &["-p", "80", "-p", "8080:80,from=10.99.0.0/24"]), address);
-    assert_eq!((id(), seen(&near, (address, 8080))), (before, CLIENT.to_owned()));
+    let before = target.network_container_id();
+    assert_eq!(
+        target.expose_over("direct", &interface, &["-p", "80", "-p", "8080:80,from=10.99.0.0/24"]),
+        address
+    );
+    assert_eq!((target.network_container_id(), seen(&near, (address, 8080))), (before, CLIENT.to_owned()));
     assert!(connect(&far, at(8080)).is_err() && connect(&near, at(80)).is_ok());
     // And from one path to the other and back it is the same address
-    let wire = ["up", "-q", &target.name, &interface, "-p", "80"];
-    assert_eq!(landfall(&wire).done().trim(), address.to_string());
+    assert_eq!(target.expose(&interface, &["-p", "80"]), address);
     assert_eq!(seen(&far, (address, 80)), ROUTED_CLIENT);
-    assert_eq!(up(&target, &interface, &["-p", "80"]), address);
+    assert_eq!(target.expose_over("direct", &interface, &["-p", "80"]), address);
     assert_eq!(seen(&far, (address, 80)), ROUTED_CLIENT);
-    landfall(&["down", &target.name]).done();
+    target.down();
     assert_eq!(target.traces(), [""; 0]);
     assert_eq!(target.inside(&["nft", "list", "tables"]), "");
 }
@@ -179,13 +170,13 @@ fn ports_that_change_and_ports_for_some() {
 fn a_target_that_comes_back_has_its_address_again() {
     let mut lan = Lan::new();
     let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
-    let address = up(&target, &interface, &FORWARDS);
+    let address = target.expose_over("direct", &interface, &FORWARDS);
     run(&["docker", "restart", "-t", "1", &target.name]);
     target.wait_until_it_serves();
-    assert_eq!(landfall(&["inspect", &target.name]).json()["state"], "orphaned");
+    assert_eq!(target.state(), "orphaned");
     let said = landfall(&[&["up", &target.name, &interface, "--path", "direct"], &FORWARDS[..]].concat());
     assert!(said.stderr.contains("left behind"), "{}", said.stderr);
-    assert!(said.done().ends_with(&format!("ip={address}\n")));
+    assert_eq!(said.address(), address);
     assert_eq!(seen(&client, (address, 80)), CLIENT);
     // It was not given back meanwhile
     let log = run(&["docker", "logs", &target.network_container()]);
@@ -203,19 +194,19 @@ fn whatever_dies_first_nothing_is_left() {
         &["docker", "stop", &name],
         &["docker", "pause", &target.name],
     ];
-    let mut address = up(&target, &interface, &FORWARDS);
+    let mut address = target.expose_over("direct", &interface, &FORWARDS);
     for death in deaths {
         run(death);
         output(&["docker", "unpause", &target.name]);
         // Either the next `up` repairs it
-        address = up(&target, &interface, &FORWARDS);
+        address = target.expose_over("direct", &interface, &FORWARDS);
         assert_eq!(seen(&client, (address, 80)), CLIENT, "after {death:?}");
         run(death);
         // Or `down` takes it away
-        landfall(&["down", &target.name]).done();
+        target.down();
         assert_eq!(target.traces(), [""; 0], "after {death:?}");
         output(&["docker", "unpause", &target.name]);
-        address = up(&target, &interface, &FORWARDS);
+        address = target.expose_over("direct", &interface, &FORWARDS);
     }
     // The other way round, there is nothing to leave it in; Podman wants the network container to go first
     let remove = ["docker", "rm", "--force", &target.name];
@@ -223,7 +214,7 @@ fn whatever_dies_first_nothing_is_left() {
     assert!(
         refused.status.success() || String::from_utf8_lossy(&refused.stderr).contains("dependent containers")
     );
-    landfall(&["down", &target.name]).done();
+    target.down();
     assert!(!target.is_exposed());
     wait_until("the address is gone", || connect(&client, SocketAddrV4::new(address, 80)).is_err());
 }
@@ -232,7 +223,7 @@ fn whatever_dies_first_nothing_is_left() {
 fn a_target_that_exposes_nothing_has_an_address_all_the_same() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::run(&[IDLE]), lan.host_port());
-    let address = up(&target, &interface, &[]);
+    let address = target.expose_over("direct", &interface, &[]);
     lan.client().run(&["ping", "-q", "-c", "1", "-W", "5", &address.to_string()]);
     // Its agent has the two capabilities, and CAP_NET_BIND_SERVICE (bit 10), for what is the target's stays as it is
     let pid = inspect(&target.network_container(), "{{.State.Pid}}");
@@ -248,7 +239,11 @@ fn the_host_reaches_it_if_it_is_let() {
     let (target, interface) = (Target::run(&SERVICES), lan.host_port());
     run(&["ip", "addr", "add", "10.99.0.7/24", "dev", &interface, "noprefixroute"]);
     let for_some = format!("81:80,from={CLIENT}");
-    let address = up(&target, &interface, &["-p", "80", "-p", "8080:80", "-p", &for_some, "--host-access"]);
+    let address = target.expose_over(
+        "direct",
+        &interface,
+        &["-p", "80", "-p", "8080:80", "-p", &for_some, "--host-access"],
+    );
     let url = |port: u16| format!("http://{address}:{port}/");
     for port in [80, 8080] {
         let page = run(&["curl", "--silent", "--show-error", "--max-time", "5", &url(port)]);
@@ -258,8 +253,8 @@ fn the_host_reaches_it_if_it_is_let() {
     assert!(!output(&["curl", "--silent", "--max-time", "2", &url(81)]).status.success());
     fetch(&lan.client(), (address, 81)).expect("the page");
     // And then it is the LAN's alone again
-    up(&target, &interface, &["-p", "80"]);
+    target.expose_over("direct", &interface, &["-p", "80"]);
     assert_eq!(run(&["ip", "route", "show", &address.to_string()]), "");
-    landfall(&["down", &target.name]).done();
+    target.down();
     assert_eq!(target.traces(), [""; 0]);
 }

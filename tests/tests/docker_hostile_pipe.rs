@@ -3,7 +3,7 @@
 use landfall_tests::{
     docker::{Target, load},
     lan::Lan,
-    landfall::{Ran, in_vain, landfall},
+    landfall::{Ran, in_vain},
     run::{output, path, run, unique},
 };
 
@@ -36,7 +36,7 @@ fn said(behaviour: &str, code: i32) -> String {
     let image = Misbehaving::new(behaviour);
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let ran: Ran = landfall(&["up", &target.name, &interface, "--image", &image.tag, "--wait", &in_vain()]);
+    let ran: Ran = target.up(&interface, &["--image", &image.tag, "--wait", &in_vain()]);
     assert!(!target.is_exposed(), "a network container is left");
     ran.failed(code)
 }

@@ -9,10 +9,8 @@ use landfall_tests::{
     client::{connect, echo, fetch, gets_to, seen, seen_by_udp, seen_in},
     docker::{FORWARDS, Network, SERVICES, Target, WEB, inspect},
     lan::{CLIENT6, Lan, ROUTED_CLIENT6},
-    landfall::landfall,
     run::{run, slowness},
 };
-use serde_json::Value;
 
 /// Both families: a router that announces a prefix, and a server for IPv4.
 const DUAL: [&str; 4] = [
@@ -22,19 +20,6 @@ const DUAL: [&str; 4] = [
     "--no-ping",
 ];
 const ONLY_V6: [&str; 2] = ["--enable-ra", "--dhcp-range=2001:db8:99::1000,2001:db8:99::1fff,64,10m"];
-
-/// Runs `up`, and gives the addresses.
-fn up(target: &Target, interface: &str, options: &[&str]) -> Vec<IpAddr> {
-    let said = landfall(&[&["up", "-q", &target.name, interface], options].concat()).done();
-    said.lines().map(|line| line.parse().expect("an address")).collect()
-}
-
-/// What `ls` says of it.
-fn listed(target: &Target) -> Value {
-    let listed = landfall(&["ls", "--format", "json"]).json();
-    let its = listed.as_array().expect("a list").iter().find(|view| view["target"] == target.name.as_str());
-    its.expect("it is listed").clone()
-}
 
 fn ipv6(addresses: &[IpAddr]) -> IpAddr {
     *addresses.iter().find(|address| address.is_ipv6()).expect("an IPv6 address")
@@ -51,7 +36,7 @@ fn a_target_whose_network_has_no_ipv6_sees_its_clients_of_ipv6() {
     ];
     for (what, target) in targets {
         let addresses =
-            up(&target, &interface, &[&FORWARDS[..], &["-p", "8080:80", "--family", "both"]].concat());
+            target.expose_all(&interface, &[&FORWARDS[..], &["-p", "8080:80", "--family", "both"]].concat());
         assert_eq!(addresses.len(), 2, "{addresses:?}");
         let address = ipv6(&addresses);
         for (client, its_address) in &clients {
@@ -63,15 +48,14 @@ fn a_target_whose_network_has_no_ipv6_sees_its_clients_of_ipv6() {
             fetch(client, (addresses[0], 80)).expect("the page, over IPv4");
         }
         // And the same again changes nothing
-        let id = || inspect(&target.network_container(), "{{.Id}}");
-        let before = id();
+        let before = target.network_container_id();
         assert_eq!(
-            up(&target, &interface, &[&FORWARDS[..], &["-p", "8080:80", "--family", "both"]].concat()),
+            target.expose_all(&interface, &[&FORWARDS[..], &["-p", "8080:80", "--family", "both"]].concat()),
             addresses
         );
-        assert_eq!(id(), before);
-        assert_eq!(listed(&target)["ipv6"][0], address.to_string());
-        landfall(&["down", &target.name]).done();
+        assert_eq!(target.network_container_id(), before);
+        assert_eq!(target.listed()["ipv6"][0], address.to_string());
+        target.down();
         assert_eq!(target.traces(), [""; 0], "{what}");
     }
 }
@@ -81,14 +65,14 @@ fn on_a_lan_without_ipv4_an_address_of_ipv6_is_enough() {
     let mut lan = Lan::with_ipv6(&ONLY_V6);
     let (target, interface, client) = (Target::web(), lan.host_port(), lan.client6());
     for family in ["6", "any"] {
-        let addresses = up(&target, &interface, &["--family", family]);
+        let addresses = target.expose_all(&interface, &["--family", family]);
         let [address] = addresses[..] else { panic!("{addresses:?}") };
         assert_eq!(seen(&client, (address, 80)), CLIENT6, "{family}");
-        let view = listed(&target);
+        let view = target.listed();
         assert_eq!((&view["ipv6"][0], &view["state"]), (&address.to_string().into(), &"leased".into()));
     }
     // And the lease is given back
-    landfall(&["down", &target.name]).done();
+    target.down();
     lan.expect_log("DHCPRELEASE");
     assert_eq!(target.traces(), [""; 0]);
 }
@@ -109,7 +93,7 @@ fn a_target_that_has_the_uplink_itself_is_a_machine_of_the_lan() {
         let routes = || target.inside(&["ip", "-6", "route", "show", "default"]);
         let before = routes();
         let options = ["--path", "direct", "--family", "both", "-p", "8080:80"];
-        let addresses = up(&target, &interface, &[&FORWARDS[..], &options].concat());
+        let addresses = target.expose_all(&interface, &[&FORWARDS[..], &options].concat());
         assert_eq!(addresses.len(), 2, "{what}: {addresses:?}");
         let address = ipv6(&addresses);
         for (client, its_address) in &clients {
@@ -140,23 +124,23 @@ fn a_target_that_has_the_uplink_itself_is_a_machine_of_the_lan() {
         }
         // And sources are asked of clients of either family
         let for_some = ["--path", "direct", "--family", "both", "-p", "80,from=2001:db8:99::/64"];
-        assert_eq!(up(&target, &interface, &for_some), addresses);
+        assert_eq!(target.expose_all(&interface, &for_some), addresses);
         assert_eq!(seen(&clients[0].0, (address, 80)), CLIENT6);
         assert!(fetch(&clients[1].0, (address, 80)).is_err(), "{what}");
         assert!(fetch(&clients[0].0, (addresses[0], 80)).is_err(), "{what}");
         // And a target that comes back has its addresses again
         run(&["docker", "restart", "--time", "0", &target.name]);
         target.wait_until_it_serves();
-        assert_eq!(up(&target, &interface, &for_some), addresses, "{what}, again");
+        assert_eq!(target.expose_all(&interface, &for_some), addresses, "{what}, again");
         // And nothing is left, even by an agent that was killed
         let rules = || target.inside(&["ip", "-6", "rule"]);
         run(&["docker", "kill", &target.network_container()]);
         assert!(rules().contains("proto 108"), "{}", rules());
-        assert_eq!(up(&target, &interface, &["--path", "direct"]).len(), 1);
+        assert_eq!(target.expose_all(&interface, &["--path", "direct"]).len(), 1);
         assert!(!rules().contains("proto 108"), "{}", rules());
-        up(&target, &interface, &for_some);
+        target.expose_all(&interface, &for_some);
         run(&["docker", "kill", &target.network_container()]);
-        landfall(&["down", &target.name]).done();
+        target.down();
         assert_eq!((target.traces(), routes()), (Vec::new(), before), "{what}");
     }
 }
@@ -168,15 +152,15 @@ fn over_a_bridge_with_ipv6_the_target_is_reached_there() {
     let network = Network::with_ipv6("fd00:5ca1:ab1e::/64");
     let target = Target::run(&["--network", &network.name, WEB]);
     target.wait_until_it_serves();
-    let address = ipv6(&up(&target, &interface, &["--family", "both", "--path", "bridge"]));
+    let address = ipv6(&target.expose_all(&interface, &["--family", "both", "--path", "bridge"]));
     let format = format!("{{{{(index .NetworkSettings.Networks \"{}\").GlobalIPv6Address}}}}", network.name);
     assert_eq!(seen(&client, (address, 80)), inspect(&target.network_container(), &format));
     assert_eq!(target.traces(), [""; 0]);
     // And from there to a wire
-    assert_eq!(ipv6(&up(&target, &interface, &["--family", "both"])), address);
+    assert_eq!(ipv6(&target.expose_all(&interface, &["--family", "both"])), address);
     assert_eq!(seen(&client, (address, 80)), CLIENT6);
     // And to IPv4 only
-    assert_eq!(up(&target, &interface, &[]).len(), 1);
+    assert_eq!(target.expose_all(&interface, &[]).len(), 1);
     assert!(!target.traces().iter().any(|line| line.contains("fd6c:")), "{:?}", target.traces());
 }
 
@@ -196,9 +180,9 @@ fn the_host_reaches_it_over_ipv6_if_it_is_let() {
         target.wait_until_it_serves();
         let options = ["--family", "both", "--path", path, "-p", "80", "-p", "8080:80"];
         let with = [&options[..], &["--host-access"]].concat();
-        let said = landfall(&[&["up", &target.name, &interface], &with[..]].concat());
+        let said = target.up(&interface, &with[..]);
         assert!(said.stderr.contains("this host has no IPv4 address on"), "{path}: {}", said.stderr);
-        let address = ipv6(&up(&target, &interface, &with));
+        let address = ipv6(&target.expose_all(&interface, &with));
         for port in [80, 8080] {
             let url = format!("http://[{address}]:{port}/");
             let page = run(&["curl", "--silent", "--show-error", "--max-time", "5", &url]);
@@ -212,9 +196,9 @@ fn the_host_reaches_it_over_ipv6_if_it_is_let() {
         assert!(!gets_to(&client, &at_host), "{path}");
         client.ip(&format!("route del {HOST}"));
         // And without it all is as before
-        assert_eq!(ipv6(&up(&target, &interface, &options)), address);
+        assert_eq!(ipv6(&target.expose_all(&interface, &options)), address);
         assert_eq!(run(&["ip", "-6", "route", "show", &address.to_string()]), "", "{path}");
-        landfall(&["down", &target.name]).done();
+        target.down();
         assert_eq!(target.traces(), [""; 0], "{path}");
     }
 }
@@ -223,18 +207,17 @@ fn the_host_reaches_it_over_ipv6_if_it_is_let() {
 fn what_cannot_be_is_refused_with_a_remedy() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let up = |options: &[&str]| landfall(&[&["up", &target.name, &interface], options].concat());
-    let bridge = up(&["--family", "6", "--path", "bridge"]).failed(1);
+    let bridge = target.up(&interface, &["--family", "6", "--path", "bridge"]).failed(1);
     assert!(bridge.contains("it has no IPv6 address") && bridge.contains("--path wire"), "{bridge}");
-    let host = up(&["--family", "6", "--host-access"]).failed(1);
+    let host = target.up(&interface, &["--family", "6", "--host-access"]).failed(1);
     assert!(host.contains("the host has no IPv6 address on") && host.contains("--host-access"), "{host}");
     let wait = format!("{}s", 8 * slowness());
-    let alone = up(&["--family", "6", "--wait", &wait]).failed(3);
+    let alone = target.up(&interface, &["--family", "6", "--wait", &wait]).failed(3);
     assert!(alone.contains("no IPv6 address") && alone.contains("no router answers"), "{alone}");
     assert!(!target.is_exposed());
     assert_eq!(target.traces(), [""; 0]);
     // While one family is there, that is enough for `any`
-    let said = up(&["--family", "any"]).done();
+    let said = target.up(&interface, &["--family", "any"]).done();
     assert_eq!(said.matches("ip=").count(), 1, "{said}");
 }
 
@@ -242,7 +225,7 @@ fn what_cannot_be_is_refused_with_a_remedy() {
 fn a_large_answer_finds_its_way_through_a_narrow_network() {
     let mut lan = Lan::with_ipv6(&DUAL);
     let (target, interface, far) = (Target::web(), lan.host_port(), lan.routed_client6());
-    let address = ipv6(&up(&target, &interface, &["--family", "both"]));
+    let address = ipv6(&target.expose_all(&interface, &["--family", "both"]));
     // The router drops what is too large and says so; nobody else knows
     lan.router.ip("link set wan0 mtu 1300");
     let mut stream = connect(&far, (address, 80)).expect("an answer");

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     fs::File,
     io::Write as _,
-    net::SocketAddrV4,
+    net::Ipv4Addr,
     process::{Command, Stdio},
 };
 
@@ -12,7 +12,7 @@ use landfall_tests::{
     client::fetch,
     docker::{Target, inspect},
     lan::Lan,
-    landfall::{Ran, command, in_vain, landfall},
+    landfall::{Ran, command, in_vain},
     run::{output, path, run},
 };
 use nix::{
@@ -41,28 +41,33 @@ fn left(target: &Target, interface: &str) -> Vec<String> {
     container.into_iter().chain(macvlan).chain(target.traces()).collect()
 }
 
+/// Exposes a target.
+type Exposing<'a> = dyn Fn() -> Ipv4Addr + 'a;
+
 /// Kills `up` at every `nth` effect, from the `first` on, and has what is left repaired. All of them in one test would keep
 /// one processor busy for minutes.
-fn kill_up((first, nth): (u32, usize), path: &str, repair: impl Fn(&[&str]) -> Option<String>) {
+fn kill_up((first, nth): (u32, usize), path: &str, repair: impl Fn(&Exposing<'_>) -> Option<Ipv4Addr>) {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     let client = lan.client();
     // Another one in each test, of which several run at once
     let host = format!("10.99.0.{}", 20 + 10 * first + u32::try_from(nth).expect("a small number"));
     run(&["ip", "addr", "add", &format!("{host}/24"), "dev", &interface, "noprefixroute"]);
-    let up =
-        ["up", "-q", &target.name, &interface, "-p", "80", "-p", "53/udp", "--host-access", "--path", path];
+    let options = ["-p", "80", "-p", "53/udp", "--host-access", "--path", path];
+    let line = [&["up", "-q", &target.name, &interface], &options[..]].concat();
     let mut kills = 0;
     for n in (first..).step_by(nth) {
-        if killed_at(n, &up) {
+        if killed_at(n, &line) {
             break;
         }
         kills += 1;
-        if let Some(address) = repair(&up) {
-            let address = SocketAddrV4::new(address.trim().parse().expect("an address"), 80);
-            assert!(fetch(&client, address).is_ok(), "killed at effect {n}, and `up` did not repair it");
+        if let Some(address) = repair(&|| target.expose(&interface, &options)) {
+            assert!(
+                fetch(&client, (address, 80)).is_ok(),
+                "killed at effect {n}, and `up` did not repair it"
+            );
         }
-        landfall(&["down", &target.name]).done();
+        target.down();
         assert_eq!(left(&target, &interface), [""; 0], "killed at effect {n}");
         let companion = run(&["ip", "-o", "addr", "show", "to", &format!("{host}/32")]);
         assert!(!companion.contains(" lh"), "killed at effect {n}: {companion}");
@@ -72,7 +77,7 @@ fn kill_up((first, nth): (u32, usize), path: &str, repair: impl Fn(&[&str]) -> O
 
 #[test]
 fn up_that_is_killed_after_any_step_is_repaired_by_the_next_up() {
-    kill_up((2, 2), "wire", |up| Some(landfall(up).done()));
+    kill_up((2, 2), "wire", |up| Some(up()));
 }
 
 #[test]
@@ -83,7 +88,7 @@ fn up_that_is_killed_after_any_step_is_repaired_by_down() {
 #[test]
 fn up_that_is_killed_where_the_target_has_the_uplink_is_repaired() {
     let turn = Cell::new(false);
-    kill_up((1, 5), "direct", |up| turn.replace(!turn.get()).then(|| landfall(up).done()));
+    kill_up((1, 5), "direct", |up| turn.replace(!turn.get()).then(up));
 }
 
 #[test]
@@ -91,9 +96,9 @@ fn down_that_is_killed_after_any_step_is_repaired() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
     for n in 1.. {
-        landfall(&["up", "-q", &target.name, &interface]).done();
+        target.expose(&interface, &[]);
         let is_done = killed_at(n, &["down", &target.name]);
-        landfall(&["down", &target.name]).done();
+        target.down();
         assert_eq!(left(&target, &interface), [""; 0], "killed at effect {n}");
         if is_done {
             assert!(n > 4, "only {n} effects: the injection does not work");
@@ -107,13 +112,12 @@ fn half_a_spec_that_a_killed_up_left_in_the_pipe_is_no_answer_to_the_next() {
     // Given a target whose agent has read the beginning of a spec, up to the middle of a line
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    landfall(&["up", "-q", &target.name, &interface]).done();
+    target.expose(&interface, &[]);
     let pid = inspect(&target.network_container(), "{{.State.Pid}}");
     let mut pipe = File::options().write(true).open(format!("/proc/{pid}/fd/0")).expect("its agent runs");
     pipe.write_all(b"---\ninterface: lan0\nforw").expect("it reads");
     // When it is told new forwards
-    let update = ["up", &target.name, &interface, "-p", "8080:80"];
-    let said = landfall(&update).done();
+    let said = target.up(&interface, &["-p", "8080:80"]).done();
     // Then they are in force, although the agent has warned of the half
     assert!(said.contains("8080/tcp"), "{said}");
     let log = run(&["docker", "logs", &target.network_container()]);
@@ -172,10 +176,8 @@ fn a_target_that_vanishes_in_the_middle_leaves_nothing() {
 fn a_paused_network_container_is_made_anew() {
     let mut lan = Lan::new();
     let (target, interface, client) = (Target::web(), lan.host_port(), lan.client());
-    let up = || landfall(&["up", "-q", &target.name, &interface]).done();
-    let address = up();
+    let address = target.expose(&interface, &[]);
     run(&["docker", "pause", &target.network_container()]);
-    assert_eq!(up(), address);
-    let address = SocketAddrV4::new(address.trim().parse().expect("an address"), 80);
-    assert!(fetch(&client, address).is_ok());
+    assert_eq!(target.expose(&interface, &[]), address);
+    fetch(&client, (address, 80)).expect("the page");
 }

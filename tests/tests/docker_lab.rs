@@ -14,7 +14,7 @@ fn a_page_is_fetched_on_the_practice_lan() {
     let interface = format!("lf-{name}");
     assert!(landfall(&["lab", "up", "--name", &name]).done().contains(&interface));
     // When it is exposed there
-    let address = landfall(&["up", "-q", &target.name, &interface]).done();
+    let address = target.expose(&interface, &[]);
     let page = landfall(&[
         "lab",
         "exec",
@@ -25,12 +25,12 @@ fn a_page_is_fetched_on_the_practice_lan() {
         "-s",
         "-m",
         "5",
-        &format!("http://{}/", address.trim()),
+        &format!("http://{address}/"),
     ]);
     // Then a machine there sees its page
     assert!(page.done().contains("hello from"));
     // And once all is taken down, nothing is left
-    landfall(&["down", &target.name]).done();
+    target.down();
     landfall(&["lab", "down", "--name", &name]).done();
     assert!(!run(&["ip", "netns"]).contains(&format!("landfall-{name}")));
     assert!(!output(&["ip", "link", "show", &interface]).status.success());

@@ -14,12 +14,6 @@ use landfall_tests::{
     run::run,
 };
 
-/// Runs `up`, and gives the address.
-fn up(target: &Target, interface: &str, options: &[&str]) -> Ipv4Addr {
-    let said = landfall(&[&["up", "-q", &target.name, interface], options].concat()).done();
-    said.trim().parse().expect("an address")
-}
-
 #[test]
 fn over_a_wire_the_target_sees_its_clients_and_answers_them() {
     let mut lan = Lan::new();
@@ -34,13 +28,13 @@ fn over_a_wire_the_target_sees_its_clients_and_answers_them() {
     ];
     let clients = [(lan.client(), CLIENT), (lan.routed_client(), ROUTED_CLIENT)];
     for (what, target) in targets {
-        let address = up(&target, &interface, &FORWARDS);
+        let address = target.expose(&interface, &FORWARDS);
         for (client, its_address) in &clients {
             assert_eq!(seen(client, (address, 80)), *its_address, "{what}");
             assert_eq!(seen_by_udp(client, (address, 53)), *its_address, "{what}");
             assert_eq!(seen_by_udp(client, (address, 54)), *its_address, "{what}, from a connected socket");
         }
-        landfall(&["down", &target.name]).done();
+        target.down();
         assert_eq!(target.traces(), [""; 0], "{what}");
     }
 }
@@ -50,7 +44,7 @@ fn over_a_bridge_it_sees_the_network_container_and_is_not_touched() {
     let mut lan = Lan::new();
     let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
     let options = [&FORWARDS[..], &["--path", "bridge"]].concat();
-    let address = up(&target, &interface, &options);
+    let address = target.expose(&interface, &options);
     let its_address = || address_of(&target.network_container());
     for seen in [
         seen(&client, (address, 80)),
@@ -61,9 +55,9 @@ fn over_a_bridge_it_sees_the_network_container_and_is_not_touched() {
     }
     assert_eq!(target.traces(), [""; 0]);
     // And from one path to the other and back
-    assert_eq!(up(&target, &interface, &FORWARDS), address);
+    assert_eq!(target.expose(&interface, &FORWARDS), address);
     assert_eq!(seen(&client, (address, 80)), CLIENT);
-    assert_eq!(up(&target, &interface, &options), address);
+    assert_eq!(target.expose(&interface, &options), address);
     assert_eq!(seen(&client, (address, 80)), its_address());
     assert_eq!(target.traces(), [""; 0]);
 }
@@ -74,9 +68,9 @@ fn a_target_that_begins_from_a_forwarded_port_is_who_it_was() {
     let mut lan = Lan::new();
     let (interface, client) = (lan.host_port(), lan.client());
     let target = Target::run(&[WEB]);
-    let address = up(&target, &interface, &["-p", "1053:53/udp"]);
+    let address = target.expose(&interface, &["-p", "1053:53/udp"]);
     serve(&client, "--udp 7");
-    let inside = Netns::attach(&inspect(&target.name, "{{.State.Pid}}"));
+    let inside = target.namespace();
     let peer = SocketAddrV4::new(CLIENT.parse().expect("an address"), 7);
     let said = echo_from(&inside, 53, peer, "who am i").expect("an answer");
     assert_eq!(said, format!("you are {address} port 1053\n"));
@@ -100,9 +94,7 @@ fn what_docker_publishes_goes_on_beside_a_wire() {
         "{}",
         ran.stderr
     );
-    let said = ran.done();
-    let (_, address) = said.trim().rsplit_once("ip=").expect("the address is last");
-    let address = address.parse().expect("an address");
+    let address = ran.address();
     // Then both answer everybody
     let near = lan.client();
     fetch(&near, SocketAddrV4::new(host, 8080)).expect("the published port answers");
@@ -113,7 +105,7 @@ fn what_docker_publishes_goes_on_beside_a_wire() {
         assert_eq!(seen_by_udp(&client, (address, 54)), client_address(&client));
     }
     // And so does the target to its neighbours
-    let neighbour = Netns::attach(&inspect(&neighbour.name, "{{.State.Pid}}"));
+    let neighbour = neighbour.namespace();
     for port in [53, 54] {
         echo(&neighbour, SocketAddrV4::new(target.address().parse().expect("an address"), port), "who am i")
             .expect("an answer within the network");
@@ -130,13 +122,13 @@ fn client_address(client: &Netns) -> String {
 fn forwards_change_over_a_wire_without_a_break() {
     let mut lan = Lan::new();
     let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
-    let address = up(&target, &interface, &["-p", "80"]);
+    let address = target.expose(&interface, &["-p", "80"]);
     let mut kept = connect(&client, SocketAddrV4::new(address, 80)).expect("an answer");
     assert!(!target.traces().iter().any(|line| line.contains("sport")));
-    assert_eq!(up(&target, &interface, &["-p", "80", "-p", "1053:53/udp"]), address);
+    assert_eq!(target.expose(&interface, &["-p", "80", "-p", "1053:53/udp"]), address);
     assert_eq!(seen_by_udp(&client, (address, 1053)), CLIENT);
     ask(&mut kept).expect("the connection lives");
-    up(&target, &interface, &["-p", "80"]);
+    target.expose(&interface, &["-p", "80"]);
     assert!(!target.traces().iter().any(|line| line.contains("udp")), "{:?}", target.traces());
 }
 
@@ -144,23 +136,22 @@ fn forwards_change_over_a_wire_without_a_break() {
 fn a_target_that_comes_back_gets_its_wire_again() {
     let mut lan = Lan::new();
     let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
-    let address = up(&target, &interface, &FORWARDS);
-    let container = || inspect(&target.network_container(), "{{.Id}}");
-    let id = container();
+    let address = target.expose(&interface, &FORWARDS);
+    let id = target.network_container_id();
     run(&["docker", "restart", "-t", "1", &target.name]);
     target.wait_until_it_serves();
     assert_eq!(target.traces(), [""; 0]);
-    assert_eq!(landfall(&["inspect", &target.name]).json()["state"], "orphaned");
-    assert_eq!(up(&target, &interface, &FORWARDS), address);
+    assert_eq!(target.state(), "orphaned");
+    assert_eq!(target.expose(&interface, &FORWARDS), address);
     assert_eq!(
         (seen(&client, (address, 80)), seen_by_udp(&client, (address, 53))),
         (CLIENT.into(), CLIENT.into())
     );
-    assert_eq!(container(), id, "the lease was given up for it");
+    assert_eq!(target.network_container_id(), id, "the lease was given up for it");
     // And one whose wire somebody has cut
     let cut = "ip rule del priority 10; ip link del $(ip -o link | grep -o 'lf[0-9a-f]*')";
     target.inside(&["sh", "-c", cut]);
-    assert_eq!(up(&target, &interface, &FORWARDS), address);
+    assert_eq!(target.expose(&interface, &FORWARDS), address);
     assert_eq!(seen(&client, (address, 80)), CLIENT);
 }
 
@@ -175,17 +166,17 @@ fn down_leaves_nothing_in_a_target_whose_network_container_has_died() {
         &["docker", "pause", &target.name],
     ];
     for death in deaths {
-        up(&target, &interface, &FORWARDS);
+        target.expose(&interface, &FORWARDS);
         assert_ne!(target.traces(), [""; 0]);
         run(death);
-        landfall(&["down", &target.name]).done();
+        target.down();
         assert_eq!(target.traces(), [""; 0], "after {death:?}");
     }
     run(&["docker", "unpause", &target.name]);
     // The other way round, there is nothing to leave it in
-    up(&target, &interface, &FORWARDS);
+    target.expose(&interface, &FORWARDS);
     run(&["docker", "rm", "--force", &target.name]);
-    landfall(&["down", &target.name]).done();
+    target.down();
     assert!(!target.is_exposed());
 }
 
@@ -202,7 +193,7 @@ fn what_is_too_large_for_a_link_on_the_way_finds_out() {
     let (near, far) = (lan.client(), lan.routed_client());
     lan.router.ip("link set wan0 mtu 1300");
     for path in ["wire", "bridge", "direct"] {
-        let address = up(&target, &interface, &["-p", "80", "--accept-mtu", "--path", path]);
+        let address = target.expose(&interface, &["-p", "80", "--accept-mtu", "--path", path]);
         // When the target sends more than fits into one packet
         for (client, who) in [(&near, "on the LAN"), (&far, "beyond the router")] {
             let mut stream = connect(client, SocketAddrV4::new(address, 80)).expect("an answer");
@@ -219,17 +210,17 @@ fn a_wire_takes_no_addresses_that_the_target_has() {
     let mut lan = Lan::new();
     let (target, interface, client) = (Target::run(&SERVICES), lan.host_port(), lan.client());
     target.inside(&["ip", "addr", "add", "169.254.192.1/30", "dev", "lo"]);
-    let address = up(&target, &interface, &FORWARDS);
+    let address = target.expose(&interface, &FORWARDS);
     assert_eq!(seen(&client, (address, 80)), CLIENT);
     assert!(target.traces().iter().any(|line| line.contains("169.254.192.5/30")), "{:?}", target.traces());
     let wire = target.traces();
-    assert_eq!((up(&target, &interface, &FORWARDS), target.traces()), (address, wire));
+    assert_eq!((target.expose(&interface, &FORWARDS), target.traces()), (address, wire));
     // And where none are left, a bridge needs none
     target.inside(&["ip", "addr", "add", "169.254.7.7/16", "dev", "lo"]);
-    landfall(&["down", &target.name]).done();
-    let said = landfall(&["up", &target.name, &interface]).failed(1);
+    target.down();
+    let said = target.up(&interface, &[]).failed(1);
     assert!(said.contains("169.254.192.0/18") && said.contains("--path bridge"), "{said}");
-    up(&target, &interface, &[&FORWARDS[..], &["--path", "bridge"]].concat());
+    target.expose(&interface, &[&FORWARDS[..], &["--path", "bridge"]].concat());
 }
 
 #[test]
@@ -242,7 +233,7 @@ fn the_host_and_its_containers_reach_the_address_if_they_are_let() {
     // It has no route of its own to the LAN: other tests have theirs, with the same addresses.
     run(&["ip", "addr", "add", "10.99.0.4/24", "dev", &interface, "noprefixroute"]);
     let (target, neighbour, client) = (Target::run(&SERVICES), Target::run(&[IDLE]), lan.client());
-    let address = up(&target, &interface, &[&FORWARDS[..], &["--host-access"]].concat());
+    let address = target.expose(&interface, &[&FORWARDS[..], &["--host-access"]].concat());
     // Then the host, the target itself and its neighbours reach it, and the LAN still does
     let page = |from: &str| {
         let url = format!("http://{address}/");
@@ -280,18 +271,18 @@ fn the_host_and_its_containers_reach_the_address_if_they_are_let() {
     let index = || run(&["ip", "-o", "link", "show", &name]).split(':').next().map(str::to_owned);
     let before = index();
     let with = [&FORWARDS[..], &["--host-access"]].concat();
-    up(&target, &interface, &with);
+    target.expose(&interface, &with);
     assert_eq!(index(), before);
     // The next `up` follows the host to another address
     run(&["ip", "addr", "del", "10.99.0.4/24", "dev", &interface]);
     run(&["ip", "addr", "add", "10.99.0.5/24", "dev", &interface, "noprefixroute"]);
-    up(&target, &interface, &with);
+    target.expose(&interface, &with);
     assert_eq!(seen_in(&page("--net=/proc/self/ns/net")), "10.99.0.5");
     assert!(!run(&["ip", "-4", "-o", "addr"]).contains("10.99.0.4/"));
     // And without it all is as before
-    up(&target, &interface, &FORWARDS);
+    target.expose(&interface, &FORWARDS);
     assert_eq!(companion(), None);
-    up(&target, &interface, &with);
-    landfall(&["down", &target.name]).done();
+    target.expose(&interface, &with);
+    target.down();
     assert_eq!(companion(), None);
 }

@@ -2,7 +2,6 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::SocketAddrV4,
     process::Stdio,
 };
 
@@ -12,18 +11,10 @@ use landfall_tests::{
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::{command, landfall},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Exposes a target with these arguments; gives where its port is.
-fn up(target: &Target, interface: &str, more: &[&str]) -> SocketAddrV4 {
-    let address = landfall(&[&["up", "-q", &target.name, interface], more].concat()).done();
-    SocketAddrV4::new(address.trim().parse().expect("an address"), 80)
-}
-
-/// A forward of a target among what `landfall` lists.
-fn forward(list: &Value, target: &Target, port: u16) -> Value {
-    let views = list.as_array().expect("an array").iter();
-    let view = views.into_iter().find(|view| view["target"] == *target.name).expect("it is listed");
+/// A forward among those of a target.
+fn forward(view: &Value, port: u16) -> Value {
     let mut forwards = view["forwards"].as_array().expect("an array").iter();
     forwards.find(|forward| forward["port"] == port).expect("it is forwarded").clone()
 }
@@ -32,20 +23,19 @@ fn forward(list: &Value, target: &Target, port: u16) -> Value {
 fn the_counters_of_each_forward_are_shown() {
     let mut lan = Lan::new();
     let (target, interface, client) = (Target::web(), lan.host_port(), lan.client());
-    let at = up(&target, &interface, &["-p", "80", "-p", "8080:80"]);
+    let address = target.expose(&interface, &["-p", "80", "-p", "8080:80"]);
     for _ in 0..3 {
-        fetch(&client, at).expect("an answer");
+        fetch(&client, (address, 80)).expect("an answer");
     }
     // As JSON, by stats, ls and inspect alike
     let stats = landfall(&["stats", &target.name, "--format", "json"]).json();
-    let ours = forward(&stats, &target, 80);
+    let ours = forward(&target.among(&stats), 80);
     assert_eq!(ours["connections"], 3, "{stats}");
     assert!(ours["packets"].as_u64().expect("a number") >= 24, "{stats}");
     assert!(ours["bytes"].as_u64().expect("a number") >= 24 * 52, "{stats}");
-    assert_eq!(forward(&stats, &target, 8080)["connections"], 0);
-    assert_eq!(forward(&landfall(&["ls", "--format", "json"]).json(), &target, 80)["connections"], 3);
-    let inspected = json!([landfall(&["inspect", &target.name]).json()]);
-    assert_eq!(forward(&inspected, &target, 80)["connections"], 3);
+    assert_eq!(forward(&target.among(&stats), 8080)["connections"], 0);
+    assert_eq!(forward(&target.listed(), 80)["connections"], 3);
+    assert_eq!(forward(&target.inspected(), 80)["connections"], 3);
     // As a table
     let table = landfall(&["stats", &target.name]).done();
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -62,8 +52,8 @@ fn the_counters_of_each_forward_are_shown() {
     for connections in [3, 4] {
         let line = lines.next().expect("it goes on").expect("text");
         let list = serde_json::from_str(&line).expect("a line of JSON");
-        assert_eq!(forward(&list, &target, 80)["connections"], connections);
-        fetch(&client, at).expect("an answer");
+        assert_eq!(forward(&target.among(&list), 80)["connections"], connections);
+        fetch(&client, (address, 80)).expect("an answer");
     }
     drop(lines);
     assert_eq!(watch.wait().expect("it is ours").code(), Some(0));
@@ -84,21 +74,21 @@ fn only_who_may_connects_and_that_can_change_while_it_runs() {
     for path in ["wire", "bridge"] {
         // Given a port for one machine, and another one for all others of a network
         let more = ["--path", path, "-p", "80", "-p", "8080:80,from=10.98.0.0/24", "--from", CLIENT];
-        let at = up(&target, &interface, &more);
-        let other = SocketAddrV4::new(*at.ip(), 8080);
+        let address = target.expose(&interface, &more);
+        let (port, other) = ((address, 80), (address, 8080));
         // Then each gets to its own
-        assert!(fetch(&near, at).is_ok() && fetch(&far, other).is_ok());
-        assert!(connect(&near, other).is_err() && connect(&far, at).is_err());
+        assert!(fetch(&near, port).is_ok() && fetch(&far, other).is_ok());
+        assert!(connect(&near, other).is_err() && connect(&far, port).is_err());
         // And when that changes, to the other's
-        let id = landfall(&["inspect", &target.name]).json()["id"].clone();
+        let id = target.network_container_id();
         let more = ["--path", path, "-p", "80", "-p", "8080:80,limit=2/hour", "--from", ROUTED_CLIENT];
-        assert_eq!(up(&target, &interface, &more), at);
-        assert!(connect(&near, at).is_err() && connect(&near, other).is_err());
+        assert_eq!(target.expose(&interface, &more), address);
+        assert!(connect(&near, port).is_err() && connect(&near, other).is_err());
         let opened: Vec<bool> = (0..4).map(|_| connect(&far, other).is_ok()).collect();
-        assert!(fetch(&far, at).is_ok());
+        assert!(fetch(&far, port).is_ok());
         assert!(opened[..2].contains(&true) && !opened[2..].contains(&true), "two an hour: {opened:?}");
-        assert_eq!(landfall(&["inspect", &target.name]).json()["id"], id, "it was made anew");
-        landfall(&["down", &target.name]).done();
+        assert_eq!(target.network_container_id(), id, "it was made anew");
+        target.down();
     }
 }
 

@@ -1,39 +1,30 @@
 //! The main job: `landfall up webserver eth0`, and the address answers.
 
-use std::{net::SocketAddrV4, thread};
+use std::{net::Ipv4Addr, thread};
 
 use landfall_tests::{
     client::{ask, connect, fetch},
     docker::{IDLE, Network, Target, WEB, inspect},
     lan::Lan,
-    landfall::{command, landfall},
-    netns::Netns,
+    landfall::{Ran, command, landfall},
     run::{output, run, wait_until},
 };
-
-fn page(client: &Netns, address: &str, port: u16) -> std::io::Result<String> {
-    fetch(client, SocketAddrV4::new(address.trim().parse().expect("an address"), port))
-}
-
-fn up(target: &Target, interface: &str) -> String {
-    landfall(&["up", "-q", &target.name, interface]).done().trim().to_owned()
-}
 
 #[test]
 fn the_address_answers_on_the_lan_and_beyond_its_router() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let ran = landfall(&["up", &target.name, &interface]);
+    let ran = target.up(&interface, &[]);
     // Progress is on standard error, the result on standard output, with the address at the end
     assert!(ran.stderr.contains(&format!("creating landfall-{}", target.name)), "{}", ran.stderr);
     let stdout = ran.done();
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines[0], "80/tcp -> 169.254.192.1");
-    let address = lines[1].strip_prefix("ip=").expect("the address is last");
+    let address: Ipv4Addr = lines[1].strip_prefix("ip=").expect("the address is last").parse().expect("one");
     assert_eq!(lines.len(), 2);
     for client in [lan.client(), lan.routed_client()] {
-        assert!(page(&client, address, 80).expect("an answer").contains("hello from"));
-        assert!(connect(&client, SocketAddrV4::new(address.parse().expect("an address"), 22)).is_err());
+        assert!(fetch(&client, (address, 80)).expect("an answer").contains("hello from"));
+        assert!(connect(&client, (address, 22)).is_err());
     }
     // The server's list has the container's name
     lan.expect_log(&target.name);
@@ -43,56 +34,42 @@ fn the_address_answers_on_the_lan_and_beyond_its_router() {
 fn up_twice_is_up_once() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let address = up(&target, &interface);
-    let id = inspect(&target.network_container(), "{{.Id}}");
+    let address = target.expose(&interface, &[]);
+    let id = target.network_container_id();
     let again = landfall(&["up", "-q", &target.name, &interface]);
-    assert_eq!((again.stdout.trim(), &*again.stderr), (&*address, ""));
-    assert_eq!(inspect(&target.network_container(), "{{.Id}}"), id);
+    assert_eq!((again.stdout, &*again.stderr), (format!("{address}\n"), ""));
+    assert_eq!(target.network_container_id(), id);
 }
 
 #[test]
 fn other_ports_are_forwarded_without_a_break() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let address = up(&target, &interface);
+    let address = target.expose(&interface, &[]);
     let client = lan.client();
-    let mut kept =
-        connect(&client, SocketAddrV4::new(address.parse().expect("an address"), 80)).expect("an answer");
-    let stdout =
-        landfall(&["up", &target.name, &interface, "-p", "80", "-p", "8080:80/tcp", "-p", "53/udp"]).done();
+    let mut kept = connect(&client, (address, 80)).expect("an answer");
+    let stdout = target.up(&interface, &["-p", "80", "-p", "8080:80/tcp", "-p", "53/udp"]).done();
     assert!(stdout.ends_with(&format!("53/udp -> 169.254.192.1\nip={address}\n")), "{stdout}");
     ask(&mut kept).expect("the connection lives");
-    assert!(page(&client, &address, 8080).is_ok());
+    assert!(fetch(&client, (address, 8080)).is_ok());
     // And what `ls` shows is what is in force
-    let list = landfall(&["ls", "--format", "json"]).json();
-    let ours = list
-        .as_array()
-        .expect("an array")
-        .iter()
-        .find(|view| view["target"] == *target.name)
-        .expect("it is listed");
-    assert_eq!(ours["forwards"].as_array().expect("an array").len(), 3);
+    assert_eq!(target.listed()["forwards"].as_array().expect("an array").len(), 3);
 }
 
 #[test]
 fn the_same_target_gets_the_same_address_again() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let address = up(&target, &interface);
-    landfall(&["down", &target.name]).done();
-    assert_eq!(up(&target, &interface), address);
+    let address = target.expose(&interface, &[]);
+    target.down();
+    assert_eq!(target.expose(&interface, &[]), address);
     // And another identity is another container, and another client of the server's
-    let id = || inspect(&target.network_container(), "{{.Id}}");
-    let before = id();
+    let before = target.network_container_id();
     landfall(&["up", "-q", &target.name, &interface, "--mac", "02:00:5e:00:53:01", "--hostname", "other"])
         .done();
-    assert_ne!(id(), before);
+    assert_ne!(target.network_container_id(), before);
     lan.expect_log("02:00:5e:00:53:01 other");
-    assert!(
-        landfall(&["up", &target.name, &interface, "--mac", "03:00:5e:00:53:01"])
-            .failed(2)
-            .contains("unicast")
-    );
+    assert!(target.up(&interface, &["--mac", "03:00:5e:00:53:01"]).failed(2).contains("unicast"));
 }
 
 #[test]
@@ -118,21 +95,21 @@ fn a_target_may_come_later() {
         .expect("make build");
     assert!(waiting.try_wait().expect("it runs").is_none());
     run(&["docker", "run", "--detach", "--name", &target.name, WEB]);
-    let address = String::from_utf8(waiting.wait_with_output().expect("it ends").stdout).expect("text");
-    assert!(page(&lan.client(), &address, 80).is_ok());
+    let address = Ran::from(waiting.wait_with_output().expect("it ends")).address();
+    assert!(fetch(&lan.client(), (address, 80)).is_ok());
 }
 
 #[test]
 fn a_broken_network_container_is_made_anew() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let address = up(&target, &interface);
+    let address = target.expose(&interface, &[]);
     // One machine all the time: another one at its address would be answered where the first one was.
     let (name, client) = (target.network_container(), lan.client());
     for breaking in [&["docker", "kill", &*name][..], &["docker", "restart", "-t", "1", &name]] {
         run(breaking);
-        assert_eq!(up(&target, &interface), address, "after {breaking:?}");
-        assert!(page(&client, &address, 80).is_ok(), "after {breaking:?}");
+        assert_eq!(target.expose(&interface, &[]), address, "after {breaking:?}");
+        assert!(fetch(&client, (address, 80)).is_ok(), "after {breaking:?}");
     }
     // A target that came back at another address is followed
     let blocker = Target::reserve();
@@ -140,16 +117,16 @@ fn a_broken_network_container_is_made_anew() {
     run(&["docker", "run", "--detach", "--name", &blocker.name, IDLE]);
     run(&["docker", "start", &target.name]);
     target.wait_until_it_serves();
-    assert_eq!(up(&target, &interface), address);
-    assert!(page(&client, &address, 80).is_ok());
+    assert_eq!(target.expose(&interface, &[]), address);
+    assert!(fetch(&client, (address, 80)).is_ok());
 }
 
 #[test]
 fn two_at_once_are_one() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let addresses: Vec<String> = thread::scope(|scope| {
-        let runs: Vec<_> = (0..3).map(|_| scope.spawn(|| up(&target, &interface))).collect();
+    let addresses: Vec<Ipv4Addr> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..3).map(|_| scope.spawn(|| target.expose(&interface, &[]))).collect();
         runs.into_iter().map(|run| run.join().expect("it succeeds")).collect()
     });
     assert!(addresses.iter().all(|address| *address == addresses[0]), "{addresses:?}");
@@ -170,15 +147,15 @@ fn targets_on_networks_of_their_own_are_reached_there() {
     let mut lan = Lan::new();
     let (network, interface) = (Network::new(), lan.host_port());
     let target = Target::run(&["--network", &network.name, WEB]);
-    let address = up(&target, &interface);
-    assert!(page(&lan.client(), &address, 80).expect("an answer").contains("hello from"));
+    let address = target.expose(&interface, &[]);
+    assert!(fetch(&lan.client(), (address, 80)).expect("an answer").contains("hello from"));
 }
 
 #[test]
 fn the_network_container_has_two_capabilities_and_little_else() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    up(&target, &interface);
+    target.expose(&interface, &[]);
     let host = |key: &str| inspect(&target.network_container(), &format!("{{{{json .HostConfig.{key}}}}}"));
     assert_eq!(
         (host("ReadonlyRootfs"), host("Privileged"), host("PidsLimit")),
@@ -210,8 +187,8 @@ fn the_network_container_has_two_capabilities_and_little_else() {
 fn down_gives_the_lease_back_and_leaves_nothing() {
     let mut lan = Lan::new();
     let (first, second, interface) = (Target::web(), Target::web(), lan.host_port());
-    up(&first, &interface);
-    up(&second, &interface);
+    first.expose(&interface, &[]);
+    second.expose(&interface, &[]);
     let said = landfall(&["down", &first.name, &second.name]).done();
     for target in [&first, &second] {
         assert!(
@@ -232,22 +209,13 @@ fn down_gives_the_lease_back_and_leaves_nothing() {
 fn ls_shows_each_state() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    up(&target, &interface);
-    let view = || {
-        let list = landfall(&["ls", "--format", "json"]).json();
-        list.as_array()
-            .expect("an array")
-            .iter()
-            .find(|view| view["target"] == *target.name)
-            .cloned()
-            .expect("it is listed")
-    };
-    assert_eq!(view()["state"], "leased");
+    target.expose(&interface, &[]);
+    assert_eq!(target.listed()["state"], "leased");
     assert!(landfall(&["ls"]).done().contains(&target.network_container()));
     run(&["docker", "stop", "-t", "1", &target.name]);
-    assert_eq!(view()["state"], "orphaned");
+    assert_eq!(target.listed()["state"], "orphaned");
     run(&["docker", "kill", &target.network_container()]);
-    let stopped = view();
+    let stopped = target.listed();
     assert_eq!(
         (&stopped["state"], stopped["address"].is_null(), stopped["lease"].is_null()),
         (&"stopped".into(), true, true)
@@ -259,9 +227,12 @@ fn ls_shows_each_state() {
 fn inspect_and_logs_show_what_the_agent_did() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let address = up(&target, &interface);
-    let object = landfall(&["inspect", &target.name]).json();
-    assert_eq!((&object["address"], &object["agent"]["phase"]), (&address.into(), &"leased".into()));
+    let address = target.expose(&interface, &[]);
+    let object = target.inspected();
+    assert_eq!(
+        (&object["address"], &object["agent"]["phase"]),
+        (&address.to_string().into(), &"leased".into())
+    );
     assert_eq!(object["labels"]["landfall.target"], *target.name);
     let logs = landfall(&["logs", &target.name]);
     assert!(

@@ -36,6 +36,6 @@ fn containers_get_to_an_address_of_ipv6_where_they_are_masqueraded() {
     }
     // Other tests of this engine want one that never saw the image
     let image = inspect(&target.network_container(), "{{.Image}}");
-    landfall(&["down", &target.name]).done();
+    target.down();
     run(&["docker", "image", "rm", "--force", &image]);
 }

@@ -1,12 +1,11 @@
 //! The agent image in a registry, and on an engine that never saw it.
 
-use std::{fs, net::SocketAddrV4, process::Command};
+use std::{fs, process::Command};
 
 use landfall_tests::{
     client::fetch,
     docker::{Target, inspect},
     lan::Lan,
-    landfall::landfall,
     registry::Registry,
     run::{output, path, run, unique, wait_until},
 };
@@ -44,13 +43,13 @@ fn what_is_pushed_is_pulled_by_its_digest_where_it_never_was() {
     assert_eq!(index["manifests"][0]["platform"]["os"], "linux");
     assert_eq!(index["annotations"]["org.opencontainers.image.source"], SOURCE);
     // And a landfall that is told its digest pulls it, and uses it
-    let up = landfall(&["up", &target.name, &interface, "--image", &reference]);
+    let up = target.up(&interface, &["--image", &reference]);
     assert!(up.stderr.contains(&format!("pulling {reference}")), "{}", up.stderr);
-    let stdout = up.done();
-    let address = stdout.trim().rsplit('=').next().and_then(|address| address.parse().ok());
-    let address = SocketAddrV4::new(address.expect("an address"), 80);
+    let address = up.address();
     let client = lan.client();
-    wait_until("its page comes", || fetch(&client, address).is_ok_and(|page| page.contains("hello from")));
+    wait_until("its page comes", || {
+        fetch(&client, (address, 80)).is_ok_and(|page| page.contains("hello from"))
+    });
     // And it says what it is
     let labels = inspect(&reference, "{{json .Config.Labels}}");
     let labels: Value = serde_json::from_str(&labels).expect("JSON");
@@ -61,7 +60,7 @@ fn what_is_pushed_is_pulled_by_its_digest_where_it_never_was() {
     assert!(label("revision").starts_with(head.trim()), "{labels}");
     assert_eq!(label("source"), SOURCE);
     assert!(label("licenses").contains("Apache-2.0 OR MIT") && !label("version").is_empty(), "{labels}");
-    landfall(&["down", &target.name]).done();
+    target.down();
     output(&["docker", "rmi", &reference]);
 }
 
@@ -71,7 +70,7 @@ fn an_image_that_its_registry_has_not_is_said_to_be_missing() {
     let name = format!("{}/lft-{}:1", registry.address, unique());
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let said = landfall(&["up", &target.name, &interface, "--image", &name]).failed(1);
+    let said = target.up(&interface, &["--image", &name]).failed(1);
     assert!(said.contains("cannot pull the image") && said.contains("says: "), "{said}");
     assert!(!target.is_exposed());
 }
