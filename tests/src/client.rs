@@ -13,8 +13,11 @@ use crate::{
     run::{path, slowness, wait_until, wait_until_bound},
 };
 
-/// Longer than an answer takes, short enough to wait for one that does not come.
-const ANSWER: Duration = Duration::from_millis(700);
+/// Longer than an answer takes on a loaded machine: only a test that fails waits so long.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// How long an answer is waited for that must not come.
+const SILENCE: Duration = Duration::from_millis(700);
 
 /// Starts `landfall-web` in a namespace, and waits until it serves. `arguments`: `--tcp 80 --udp 53`.
 ///
@@ -34,10 +37,37 @@ pub fn serve(namespace: &Netns, arguments: &str) {
 /// # Errors
 /// If nobody answers.
 pub fn connect(from: &Netns, to: impl Into<SocketAddr>) -> io::Result<TcpStream> {
-    let to = to.into();
-    let stream = from.within(|| TcpStream::connect_timeout(&to, ANSWER * slowness()))?;
+    let stream = connect_within(ANSWER, from, to.into())?;
     stream.set_read_timeout(Some(ANSWER * slowness()))?;
     Ok(stream)
+}
+
+fn connect_within(limit: Duration, from: &Netns, to: SocketAddr) -> io::Result<TcpStream> {
+    from.within(|| TcpStream::connect_timeout(&to, limit * slowness()))
+}
+
+/// Whether nobody lets a namespace connect.
+pub fn is_closed(from: &Netns, to: impl Into<SocketAddr>) -> bool {
+    connect_within(SILENCE, from, to.into()).is_err()
+}
+
+/// Whether an open connection gets no answer any more.
+///
+/// # Panics
+/// If the socket takes no limit.
+pub fn is_cut(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(SILENCE * slowness())).expect("a time");
+    ask(stream).is_err()
+}
+
+/// Whether nobody answers a datagram from a namespace.
+pub fn is_silent(from: &Netns, to: impl Into<SocketAddr>) -> bool {
+    is_silent_to(from, 0, to)
+}
+
+/// The same from a port of one's choice.
+pub fn is_silent_to(from: &Netns, port: u16, to: impl Into<SocketAddr>) -> bool {
+    echo_within(SILENCE, from, port, to.into(), "question").is_err()
 }
 
 /// Whether a datagram from a namespace gets to a socket of this process's.
@@ -49,7 +79,7 @@ pub fn gets_to(from: &Netns, socket: &UdpSocket) -> bool {
     let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let sent = from.within(|| UdpSocket::bind((any, 0)).and_then(|socket| socket.send_to(b"?", to)));
     sent.expect("it is sent");
-    socket.set_read_timeout(Some(ANSWER * slowness())).expect("a time");
+    socket.set_read_timeout(Some(SILENCE * slowness())).expect("a time");
     socket.recv(&mut [0; 1]).is_ok()
 }
 
@@ -125,10 +155,13 @@ pub fn echo(from: &Netns, to: impl Into<SocketAddr>, text: &str) -> io::Result<S
 /// # Errors
 /// If no answer comes.
 pub fn echo_from(from: &Netns, port: u16, to: impl Into<SocketAddr>, text: &str) -> io::Result<String> {
-    let to = to.into();
+    echo_within(ANSWER, from, port, to.into(), text)
+}
+
+fn echo_within(limit: Duration, from: &Netns, port: u16, to: SocketAddr, text: &str) -> io::Result<String> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = wait_until_bound(|| from.within(|| UdpSocket::bind((any, port))));
-    socket.set_read_timeout(Some(ANSWER * slowness()))?;
+    socket.set_read_timeout(Some(limit * slowness()))?;
     socket.send_to(text.as_bytes(), to)?;
     let mut answer = [0; 1500];
     let (length, sender) = socket.recv_from(&mut answer)?;

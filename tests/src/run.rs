@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than anything here takes on a loaded machine.
-pub const LIMIT: Duration = Duration::from_secs(20);
+/// Longer than anything here takes on a loaded machine: only a test that fails waits so long.
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// How many times longer things take here than on a processor of their own: an emulated machine is told so.
 pub fn slowness() -> u32 {
