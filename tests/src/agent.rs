@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use landfall_api::{Event, Ipv6, Lease, Report};
+use landfall_api::{Event, Ipv6, Lease, LostReason, Report};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -49,10 +49,10 @@ struct Process {
 }
 
 impl Process {
-    fn start(namespace: &Netns, capabilities: &str, state: Option<&Path>) -> Self {
+    fn start(namespace: &Netns, program: &Path, capabilities: &str, state: Option<&Path>) -> Self {
         let mut command = namespace.command("setpriv");
         command.args([&format!("--bounding-set={capabilities}"), "--inh-caps=-all", "--no-new-privs"]);
-        command.arg(path("LANDFALL_AGENT")).env("LANDFALL_LOG", "debug");
+        command.arg(program).env("LANDFALL_LOG", "debug");
         command.envs(state.map(|directory| ("LANDFALL_STATE", directory)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("setpriv is part of util-linux");
@@ -87,29 +87,34 @@ impl Agent {
     /// # Panics
     /// If it cannot be started.
     pub fn with_capabilities(namespace: Netns, capabilities: &str) -> Self {
-        Self::start(namespace, capabilities, None)
+        Self::start(namespace, &path("LANDFALL_AGENT"), capabilities, None)
+    }
+
+    /// An agent in `namespace` that another build made.
+    pub fn of_program(program: &Path, namespace: Netns) -> Self {
+        Self::start(namespace, program, CAPABILITIES, None)
     }
 
     /// An agent in `namespace` that keeps its lease in a directory.
     pub fn with_state(namespace: Netns, directory: &Path) -> Self {
-        Self::start(namespace, CAPABILITIES, Some(directory))
+        Self::start(namespace, &path("LANDFALL_AGENT"), CAPABILITIES, Some(directory))
     }
 
-    fn start(namespace: Netns, capabilities: &str, state: Option<&Path>) -> Self {
+    fn start(namespace: Netns, program: &Path, capabilities: &str, state: Option<&Path>) -> Self {
         namespace.sysctl("net.ipv4.ip_forward=1");
         namespace.sysctl("net.ipv4.ip_unprivileged_port_start=0");
         // As `landfall up` has it: all that routers say is the agent's business.
         for setting in ["default.accept_ra=0", "default.router_solicitation_delay=0", "all.forwarding=1"] {
             namespace.sysctl(&format!("net.ipv6.conf.{setting}"));
         }
-        let process = Process::start(&namespace, capabilities, state);
+        let process = Process::start(&namespace, program, capabilities, state);
         Self { namespace, process }
     }
 
     /// Another agent in place of this one, which is killed.
     pub fn kill_and_start(&mut self, state: &Path) {
         self.process.kill();
-        self.process = Process::start(&self.namespace, CAPABILITIES, Some(state));
+        self.process = Process::start(&self.namespace, &path("LANDFALL_AGENT"), CAPABILITIES, Some(state));
     }
 
     /// An agent whose uplink `lan0` is on `lan`, and that was told to forward.
@@ -195,6 +200,15 @@ impl Agent {
         })
     }
 
+    /// Waits for the next report of a lease, and passes over no other that comes after it.
+    pub fn leased(&self) -> Lease {
+        self.expect("leased", |event| match event {
+            Event::Leased { lease, .. } => Some(lease),
+            Event::Fatal { message } => panic!("the agent gave up: {message}"),
+            _ => None,
+        })
+    }
+
     /// Waits until it has as many IPv6 addresses.
     pub fn ipv6(&self, addresses: usize) -> Ipv6 {
         self.expect("IPv6 addresses", |event| match event {
@@ -202,6 +216,16 @@ impl Agent {
             Event::Fatal { message } => panic!("the agent gave up: {message}"),
             _ => None,
         })
+    }
+
+    /// Waits until its lease is lost.
+    pub fn lost(&self) -> LostReason {
+        self.expect("lost", |event| if let Event::Lost { reason, .. } = event { Some(reason) } else { None })
+    }
+
+    /// Waits until its lease is extended.
+    pub fn renewed(&self) -> Lease {
+        self.expect("renewed", |event| if let Event::Renewed { lease } = event { Some(lease) } else { None })
     }
 
     /// Waits for the report that new forwards are in force.
