@@ -49,10 +49,16 @@ pub const GIVEN: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 150);
 
 impl Scripted {
     /// A server that answers as `script` says; the number is how many messages of that kind came before.
+    pub fn start(lan: &Lan, script: impl Fn(MessageType, usize) -> Answer + Send + 'static) -> Self {
+        Self::answering(lan, move |heard, before| script(heard.kind, before))
+    }
+
+    /// The same, where it matters who asks. On a loaded machine a client may ask again before it is answered: where a script tells a
+    /// renewal by its number, luck decides.
     ///
     /// # Panics
     /// If the port is taken.
-    pub fn start(lan: &Lan, script: impl Fn(MessageType, usize) -> Answer + Send + 'static) -> Self {
+    pub fn answering(lan: &Lan, script: impl Fn(&Heard, usize) -> Answer + Send + 'static) -> Self {
         let socket = lan.router.within(|| {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
             socket.set_broadcast(true).and_then(|()| socket.bind_device(Some(b"br0"))).expect("br0 is there");
@@ -69,18 +75,20 @@ impl Scripted {
                 let Ok((length, SocketAddr::V4(from))) = socket.recv_from(&mut buffer) else { continue };
                 let Ok(message) = Message::decode(&mut Decoder::new(&buffer[..length])) else { continue };
                 let Some(kind) = message.opts().msg_type() else { continue };
-                let mut heard = lock(&listens);
-                let before = heard.iter().filter(|other| other.kind == kind).count();
-                heard.push(Heard {
+                let heard = Heard {
                     kind,
                     ciaddr: message.ciaddr(),
                     from: *from.ip(),
                     names_address_or_server: [OptionCode::RequestedIpAddress, OptionCode::ServerIdentifier]
                         .iter()
                         .any(|code| message.opts().contains(*code)),
-                });
-                drop(heard);
-                if let Some((answer, seconds)) = script(kind, before) {
+                };
+                let before = {
+                    let mut all = lock(&listens);
+                    all.push(heard.clone());
+                    all.iter().filter(|other| other.kind == kind).count() - 1
+                };
+                if let Some((answer, seconds)) = script(&heard, before) {
                     let to = if message.ciaddr().is_unspecified() {
                         Ipv4Addr::BROADCAST
                     } else {
@@ -96,6 +104,13 @@ impl Scripted {
     /// What came so far.
     pub fn heard(&self) -> Vec<Heard> {
         lock(&self.heard).clone()
+    }
+}
+
+impl Heard {
+    /// Whether it is about a lease in use.
+    pub fn is_extension(&self) -> bool {
+        !self.ciaddr.is_unspecified()
     }
 }
 
