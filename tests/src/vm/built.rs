@@ -1,6 +1,6 @@
 //! What this run built, as a read-only disk that machines mount at `/built`.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{env, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
@@ -48,11 +48,10 @@ impl Built {
             copy(path(variable), &place[MOUNT.len() + 1..])?;
         }
         let images = path("LANDFALL_TEST_IMAGES");
-        for (source, name) in [
-            (images.clone(), "test-images"),
-            (images.join("../image"), "image"),
-            (path("LANDFALL_VM_TESTS"), "tests"),
-        ] {
+        let mut folders = vec![(images.clone(), "test-images"), (images.join("../image"), "image")];
+        // Only the suite in a machine needs them.
+        folders.extend(env::var_os("LANDFALL_VM_TESTS").map(|tests| (tests.into(), "tests")));
+        for (source, name) in folders {
             for entry in fs::read_dir(&source).with_context(|| format!("read {}", source.display()))? {
                 let entry = entry?;
                 // The layout for registries is a folder; no test in a machine pushes.

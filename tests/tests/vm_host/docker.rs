@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use landfall_tests::{
     run::{now, path},
-    vm::{machine::Machine, shared::on_a_host},
+    vm::{host::Host, machine::Machine},
 };
 
 /// Longer than one file of the tier takes on an emulated machine.
@@ -53,17 +53,16 @@ fn expect_passed(machine: &mut Machine, socket: &str, begin: &str) {
 
 #[test]
 fn the_docker_tier_passes() {
-    on_a_host(|host| expect_passed(&mut host.machine, "/run/docker.sock", ""));
+    let host = &mut Host::boot();
+    expect_passed(&mut host.machine, "/run/docker.sock", "");
 }
 
 #[test]
 fn the_docker_tier_passes_on_podman() {
-    on_a_host(|host| {
-        // Docker drops what it does not forward itself, also what Podman publishes: who has the one has not the other.
-        let only_podman =
-            "systemctl stop docker.socket docker && nft flush ruleset && systemctl start podman.socket";
-        host.machine.run(&["sh", "-c", only_podman]);
-        expect_passed(&mut host.machine, "/run/podman/podman.sock", "docker_");
-        host.machine.run(&["sh", "-c", "systemctl stop podman.socket podman && systemctl start docker"]);
-    });
+    let host = &mut Host::boot();
+    // Docker drops what it does not forward itself, also what Podman publishes: who has the one has not the other.
+    let only_podman =
+        "systemctl stop docker.socket docker && nft flush ruleset && systemctl start podman.socket";
+    host.machine.run(&["sh", "-c", only_podman]);
+    expect_passed(&mut host.machine, "/run/podman/podman.sock", "docker_");
 }

@@ -1,4 +1,4 @@
-//! One whole machine: the Docker tier in there, and what only a machine can show. The cases share it.
+//! One whole machine for each case: the Docker tier in there, and what only a machine can show.
 
 mod docker;
 mod power;

@@ -1,24 +1,22 @@
 //! Hosts as Debian sets them up, and hosts that are set up otherwise.
 
-use landfall_tests::vm::shared::on_a_host;
+use landfall_tests::vm::host::Host;
 
 use crate::target::{expect_landfall_works, remove, up, web};
 
 #[test]
 fn stock_debian_confines_network_containers() {
-    on_a_host(|host| {
-        let target = web(host);
-        up(host, &target);
-        let info =
-            host.machine.run(&["docker", "info", "--format", "{{.CgroupVersion}} {{.SecurityOptions}}"]);
-        assert!(info.starts_with("2 ") && info.contains("name=apparmor"), "{info}");
-        let network_container = format!("landfall-{target}");
-        let format = "{{.State.Pid}}";
-        let pid = host.machine.run(&["docker", "inspect", "--format", format, &network_container]);
-        let profile = host.machine.run(&["cat", &format!("/proc/{}/attr/current", pid.trim())]);
-        assert_eq!(profile.trim(), "docker-default (enforce)");
-        remove(host, &target);
-    });
+    let host = &mut Host::boot();
+    let target = web(host);
+    up(host, &target);
+    let info = host.machine.run(&["docker", "info", "--format", "{{.CgroupVersion}} {{.SecurityOptions}}"]);
+    assert!(info.starts_with("2 ") && info.contains("name=apparmor"), "{info}");
+    let network_container = format!("landfall-{target}");
+    let format = "{{.State.Pid}}";
+    let pid = host.machine.run(&["docker", "inspect", "--format", format, &network_container]);
+    let profile = host.machine.run(&["cat", &format!("/proc/{}/attr/current", pid.trim())]);
+    assert_eq!(profile.trim(), "docker-default (enforce)");
+    remove(host, &target);
 }
 
 /// A host that is set up otherwise than it comes: how that is done, and how it is undone.
@@ -65,18 +63,17 @@ const SETUPS: &[Setup] = &[
 
 #[test]
 fn hosts_that_are_set_up_otherwise() {
-    on_a_host(|host| {
-        for setup in SETUPS {
-            // Docker's unit may be started three times a minute, which is less often than a fast machine gets there.
-            let forget_starts = ["systemctl", "reset-failed", "docker.service"];
-            host.machine.run(&forget_starts);
-            host.machine.run(&["sh", "-c", setup.set]);
-            host.machine.wait_until("Docker answers", "docker version");
-            host.machine.wait_until(setup.name, setup.proof);
-            expect_landfall_works(host);
-            host.machine.run(&forget_starts);
-            host.machine.run(&["sh", "-c", setup.undo]);
-            host.machine.wait_until("Docker answers", "docker version");
-        }
-    });
+    let host = &mut Host::boot();
+    for setup in SETUPS {
+        // Docker's unit may be started three times a minute, which is less often than a fast machine gets there.
+        let forget_starts = ["systemctl", "reset-failed", "docker.service"];
+        host.machine.run(&forget_starts);
+        host.machine.run(&["sh", "-c", setup.set]);
+        host.machine.wait_until("Docker answers", "docker version");
+        host.machine.wait_until(setup.name, setup.proof);
+        expect_landfall_works(host);
+        host.machine.run(&forget_starts);
+        host.machine.run(&["sh", "-c", setup.undo]);
+        host.machine.wait_until("Docker answers", "docker version");
+    }
 }

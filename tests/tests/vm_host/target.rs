@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use landfall_tests::{
     client::fetch,
     run::{unique, wait_until},
-    vm::shared::Host,
+    vm::host::Host,
 };
 
 /// A web server that Docker starts again after a reboot.
