@@ -17,7 +17,6 @@ REVISION := $(shell $(GIT) describe --always --abbrev=40 --exclude='*' --dirty 2
 endif
 SOURCE ?=
 PREFIX ?= /usr/local
-CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 
 # How long, and how, `make fuzz` does what it does.
@@ -29,44 +28,37 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 RELEASE = target/$(TARGET)/release
 ARCHIVE := target/image/landfall-agent.tar.gz
-TEST_IMAGES := target/test-images
+# What is tested, as .cargo/config.toml tells the tests.
+DEBUG = target/$(HOST)/debug
+TESTED := target/test
+PACK := $(TESTED)/landfall-images
 
 # The paths of this machine are no part of a program: the same commit is the same bytes wherever it is built.
 STATIC_FLAGS = -C target-feature=+crt-static -C force-unwind-tables=no --remap-path-prefix=$(CURDIR)= \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
 CARGO_STATIC = RUSTFLAGS='$(STATIC_FLAGS)' cargo build --quiet --locked --release --target $(TARGET)
 
-# What the tiers that run real programs are told.
-TEST_ENV = LANDFALL=$(CURDIR)/target/dist/landfall \
-	LANDFALL_AGENT=$(CURDIR)/target/dist/landfall-agent \
-	LANDFALL_IMAGES=$(CURDIR)/$(RELEASE)/landfall-images \
-	LANDFALL_NFT=$(CURDIR)/target/image/nft \
-	LANDFALL_WEB=$(CURDIR)/$(RELEASE)/landfall-web \
-	LANDFALL_MISBEHAVE=$(CURDIR)/$(TEST_IMAGES)/misbehave \
-	LANDFALL_MOZIM=$(CURDIR)/target/release/landfall-mozim \
-	LANDFALL_TEST_IMAGES=$(CURDIR)/$(TEST_IMAGES)
+# What measures and what pushes runs the programs that ship.
+SHIPPED = LANDFALL=$(CURDIR)/target/dist/landfall LANDFALL_AGENT=$(CURDIR)/target/dist/landfall-agent \
+	LANDFALL_NFT=$(CURDIR)/target/image/nft
+MOZIM = LANDFALL_MOZIM=$(CURDIR)/target/$(HOST)/release/landfall-mozim
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: packages vm-packages cargo-deny ## Install what is missing to build, check and test (needs root or sudo)
+deps: ## Install what is missing to build, check and test (needs root or sudo)
+	@.ci/deps test
 
+# What the demo, a build and an image need; the rest is for tests.
 .PHONY: packages
 packages:
-	@.ci/deps
-
-# The linter of licences and sources is not in Debian. Unoptimised it compiles in a minute and checks in a second.
-.PHONY: cargo-deny
-cargo-deny:
-	@cargo deny --version >/dev/null 2>&1 || \
-		env --unset CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 \
-		cargo install --quiet --locked --debug cargo-deny@$(CARGO_DENY_VERSION)
+	@.ci/deps build
 
 .PHONY: build
-build: archive ## Build target/dist/landfall, one static file that carries the agent image
-	@LANDFALL_AGENT_IMAGE=$(CURDIR)/$(ARCHIVE) $(CARGO_STATIC) -p landfall
+build: packages archive ## Build target/dist/landfall, one static file that carries the agent image
+	@$(CARGO_STATIC) -p landfall
 	@mkdir -p target/dist
 	@install -C -m 755 $(RELEASE)/landfall $(RELEASE)/landfall-agent target/dist/
 	@if readelf -lW target/dist/landfall | grep INTERP; then echo 'target/dist/landfall is not static' >&2; exit 1; fi
@@ -100,15 +92,14 @@ LINKED = $(if $(filter %-gnu,$(TARGET)),--linked $$(cc -print-file-name=libc.a))
 NFT_FLAGS := -Os -s -Wall -Wextra -Werror -Wl,--build-id=none
 
 .PHONY: archive
-archive:
-	@echo "building the agent and its image for $(TARGET)"
-	@$(CARGO_STATIC) -p landfall-images
+archive: $(PACK)
+	@echo 'compiling what ships, optimised for size: 4 minutes on two cores where nothing is compiled yet'
 	@$(CARGO_STATIC) -p landfall-agent
 	@mkdir -p target/image
 	@cc $(NFT_FLAGS) -o target/image/nft images/nft.c -l:libnftables.so.1
 	@cargo tree --quiet --locked -p landfall-agent --target $(TARGET) --edges normal,no-proc-macro --no-dedupe \
 		--prefix none --format '{p}|{l}' > target/image/landfall-agent.crates
-	@$(RELEASE)/landfall-images agent --agent $(RELEASE)/landfall-agent --nft target/image/nft --version $(VERSION) --out $(ARCHIVE) \
+	@$(PACK) agent --agent $(RELEASE)/landfall-agent --nft target/image/nft --version $(VERSION) --out $(ARCHIVE) \
 		--crates target/image/landfall-agent.crates $(LINKED) \
 		--rust $$(rustc --version | cut -d' ' -f2) $(ORIGIN) $(if $(ARM64),--platform $(ARM64_AGENT) target/arm64/root)
 
@@ -151,35 +142,68 @@ check: ## Check format, lints, documentation, licences and sources
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 	cargo deny --locked check licenses bans sources
-	@for patch in tests/mutants/*.patch; do git apply --check -p0 $$patch || { echo "$$patch does not apply" >&2; exit 1; }; done
 	@if timeout 60 cargo deny fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 		else echo 'advisories: NOT CHECKED, the database could not be fetched'; fi
 
+# Which tests are run when: .config/nextest.toml. A retry in CI is a net: what passed only when repeated is shown as FLAKY.
+NEXTEST = cargo nextest run --locked --workspace --profile $(if $(CI),ci,default)
+
 .PHONY: test
-test: packages vm-packages ## Run every tier: unit, netns, docker, podman and vm
-	@for tier in unit netns docker podman vm; do echo "== tier $$tier"; $(MAKE) test-$$tier; done
+test: deps root docker programs build engine-root ## Run what every push runs: each tier, on the engines and the machine that it names
+	@cargo test --quiet --locked --workspace --doc
+	@$(NEXTEST)
 
 .PHONY: test-unit
 test-unit: ## Run the tier that needs no privilege: units and simulation
-	@cargo test --locked -p landfall-tests --lib
-	@cargo test --locked -p landfall-api -p landfall-agent -p landfall -p landfall-images
+	@$(NEXTEST) -E 'not package(landfall-tests) or kind(lib)'
 
-# Its tests wait for servers and leases more than they compute.
 .PHONY: test-netns
-test-netns: root build test-images ## Run the tier that needs root: network namespaces
-	@$(TEST_ENV) RUST_TEST_THREADS=8 cargo test --locked -p landfall-tests --test 'netns*'
+test-netns: root programs ## Run the tier that needs root: network namespaces
+	@$(NEXTEST) -E 'binary(/^netns_/)'
 
 .PHONY: test-docker
-test-docker: root docker build test-images ## Run the tier that needs root and Docker
-	@$(TEST_ENV) cargo test --locked -p landfall-tests --test 'docker*'
-	@$(TEST_ENV) tests/engine docker cargo test --locked -p landfall-tests --test 'engine*'
+test-docker: root docker programs ## Run the tier that needs root and Docker, on this machine's Docker
+	@$(NEXTEST) -E 'binary(/^docker_/)'
 
-# The same tests, on Podman. They are built before: an engine of their own has no network to fetch crates over.
-.PHONY: test-podman
-test-podman: root build test-images ## Run the tier that needs root and Podman
-	@cargo test --quiet --locked -p landfall-tests --no-run
-	@$(TEST_ENV) tests/engine podman cargo test --locked -p landfall-tests --test 'docker*'
-	@$(TEST_ENV) tests/engine podman cargo test --locked -p landfall-tests --test 'engine*'
+.PHONY: test-release
+test-release: programs build ## Check the size of what ships, that it is static, and that it packs into the same image twice
+	@$(NEXTEST) -E 'binary(release)'
+
+.PHONY: test-smoke
+test-smoke: root programs build engine-root ## Run a few tests on each engine that people run, and on one that never saw anything
+	@$(NEXTEST) -E 'binary(engines)'
+
+.PHONY: test-machine
+test-machine: root programs ## Run the main job and a reboot in a virtual machine
+	@$(NEXTEST) -E 'binary(/^vm_/)'
+
+# All of the Docker tier, and what needs an engine that never saw anything, on engines of their own: docker (this machine's), docker28,
+# docker28-containerd, podman (this machine's), podman5.
+ENGINES := docker docker28 docker28-containerd podman podman5
+
+.PHONY: test-engines
+test-engines: root programs build engine-root ## Run the Docker tier on engines of their own: make test-engines ENGINES=podman5
+	@for engine in $(ENGINES); do echo "== engine $$engine"; \
+		tests/engine $$engine $(NEXTEST) --ignore-default-filter -E 'binary(/^(docker|engine)_/)'; done
+
+.PHONY: engine-root
+engine-root: root
+	@tests/engine-root >/dev/null
+
+# Each of the tiers of every push, but for its machine, RUNS times, every second time beside two busy loops; then the machine.
+RUNS := 10
+MACHINE_RUNS := 3
+
+.PHONY: soak-tests
+soak-tests: deps root docker programs build engine-root ## Run what every push runs again and again: make soak-tests RUNS=10
+	@tests/soak $(RUNS) $(MACHINE_RUNS)
+
+.PHONY: test-all
+test-all: nightly ## Run everything, for hours: what every push and what every night runs
+	@$(MAKE) check test test-engines
+	@$(MAKE) vm MATRIX=all
+	@$(MAKE) mutants scoreboard fuzz reproducible
+	@$(MAKE) bench bench-dhcp
 
 .PHONY: root
 root:
@@ -190,82 +214,92 @@ root:
 docker:
 	@docker version >/dev/null || { echo 'this needs a Docker daemon: make deps installs and starts one' >&2; exit 1; }
 
-# Programs for containers to run in tests and in the demo; they never ship.
-.PHONY: test-images
-test-images:
-	@$(CARGO_STATIC) -p landfall-images
-	@$(RELEASE)/landfall-images test --program $(RELEASE)/landfall-web --tag landfall-test-web:latest \
-		--expose 80/tcp --out $(TEST_IMAGES)/landfall-test-web.tar.gz -- --tcp 80 >/dev/null
-	@$(RELEASE)/landfall-images test --program $(RELEASE)/landfall-web --tag landfall-test-idle:latest \
-		--out $(TEST_IMAGES)/landfall-test-idle.tar.gz >/dev/null
-	@rustc -C target-feature=+crt-static -o $(TEST_IMAGES)/misbehave tests/fixtures/misbehave.rs
+# The programs under test and the tests, not optimised: compiled in seconds after a change. One command compiles everything, because
+# another choice of packages is another choice of their dependencies' features.
+COMPILE = cargo build --quiet --locked --workspace --all-targets
+
+# Each test under its bare name, for whoever runs it without cargo: in a machine, or beside another engine.
+.PHONY: programs
+programs: tested
+	@rm -rf $(TESTED)/tests && mkdir $(TESTED)/tests
+	@$(COMPILE) --message-format json | \
+		sed -n 's/.*"executable":"\([^"]*\/\([a-z0-9_]*\)-[0-9a-f]*\)".*/\1 \2/p' | \
+		while read -r program name; do ln -sf "$$program" "$(TESTED)/tests/$$name"; done
+
+# The agent and its image come before the program that carries them.
+.PHONY: tested
+tested:
+	@echo 'compiling, not optimised: 2 to 3 minutes on two cores where nothing is compiled yet'
+	@$(COMPILE)
+	@mkdir -p $(TESTED)/image $(TESTED)/images
+	@install -C $(DEBUG)/landfall-agent $(DEBUG)/landfall-web $(TESTED)/
+	@install $(DEBUG)/landfall-images $(PACK)
+	@cc $(NFT_FLAGS) -o $(TESTED)/image/nft images/nft.c -l:libnftables.so.1
+	@$(PACK) agent --agent $(TESTED)/landfall-agent --nft $(TESTED)/image/nft --version $(VERSION) --limit 67108864 \
+		--out $(TESTED)/image/landfall-agent.tar.gz >/dev/null
+	@$(PACK) test --program $(TESTED)/landfall-web --tag landfall-test-web:latest \
+		--expose 80/tcp --out $(TESTED)/images/landfall-test-web.tar.gz -- --tcp 80 >/dev/null
+	@$(PACK) test --program $(TESTED)/landfall-web --tag landfall-test-idle:latest \
+		--out $(TESTED)/images/landfall-test-idle.tar.gz >/dev/null
+	@[[ $(TESTED)/misbehave -nt tests/fixtures/misbehave.rs ]] || \
+		rustc --target $(HOST) -C target-feature=+crt-static -o $(TESTED)/misbehave tests/fixtures/misbehave.rs
+	@$(COMPILE)
+	@install -C $(DEBUG)/landfall $(TESTED)/
+
+# What packs images, where only what ships is built.
+$(PACK): Cargo.lock images/Cargo.toml $(wildcard images/src/*.rs)
+	@cargo build --quiet --locked -p landfall-images
+	@mkdir -p $(TESTED)
+	@install $(DEBUG)/landfall-images $@
 
 # The suite in virtual machines: the Docker tier's own executables, static because a machine may have an older libc, and
 # what only a machine can show. MATRIX is a release, bookworm or trixie; or all: every release and engine, with as much as can be
 # emulated in a quarter of an hour; or full: everything on every one. The Podman of bookworm is the one that test-podman runs on.
 VM_TESTS := target/vm/tests
-VM_ENV = LANDFALL_VM_TESTS=$(CURDIR)/$(VM_TESTS) LANDFALL_VM_RUNS=$(CURDIR)/target/vm/runs LANDFALL_VM_KEEP=$(KEEP)
-VM_MANY = $(filter all full,$(MATRIX))
-VM_RELEASES = $(if $(VM_MANY),bookworm trixie,$(MATRIX))
+VM_RELEASES = $(if $(filter all full,$(MATRIX)),bookworm trixie sid,$(MATRIX))
 VM_SOME = docker_up docker_lab inside_*
 VM_FILES = $(if $(filter all,$(MATRIX)),$(VM_SOME),docker_* inside_*)
-VM_SUITES = --test vm_host $(if $(VM_MANY),--test vm_wire)
-VM_BRIEFLY = --skip set_up_otherwise --skip on_podman --skip at_other_steps
-VM_SKIPS_full_bookworm = --skip on_podman
-VM_SKIPS_all_bookworm = $(VM_BRIEFLY) --skip on_one_wire
-VM_SKIPS_all_trixie = --skip power::
-VM_SKIPS = $(VM_SKIPS_$(MATRIX)_$(1))
+VM_WIRE = $(if $(filter all full,$(MATRIX)), or binary(vm_wire))
+# What is the same on every machine runs on one of them.
+VM_BRIEFLY = set_up_otherwise|on_podman|at_other_steps
+VM_SKIPS_full_bookworm = on_podman
+VM_SKIPS_all_bookworm = $(VM_BRIEFLY)|on_one_wire
+VM_SKIPS_all_trixie = power::
+VM_SKIPS_all_sid = power::|$(VM_BRIEFLY)|on_one_wire
+VM_SKIPS = $(or $(VM_SKIPS_$(MATRIX)_$(1)),nothing-is-skipped)
 MATRIX ?= bookworm
 KEEP ?=
 ONLY ?=
 
 .PHONY: vm
-vm: packages vm-packages machines ## Run the suite in virtual machines: MATRIX=bookworm|trixie|all|full KEEP=1 ONLY=test
-
-# One machine, in minutes where it has to be emulated: without what is the same on every machine, or takes long.
-.PHONY: test-vm
-test-vm: VM_FILES = $(VM_SOME)
-test-vm: VM_SKIPS = $(VM_BRIEFLY) --skip power_cut
-test-vm: vm-packages machines ## Run the tier that needs root and qemu: one machine
-
-.PHONY: vm-packages
-vm-packages:
-	@.ci/deps vm
-
-# Every case waits for the machine that they share.
-.PHONY: machines
-machines: root build test-images vm-tests
+vm: deps root programs build vm-tests ## Run the suite in virtual machines: MATRIX=bookworm|trixie|sid|all|full KEEP=1 ONLY=test
 	@mkdir -p target/vm/runs
 	@$(foreach release,$(VM_RELEASES),echo "== virtual machines: $(release)"; \
-		$(TEST_ENV) $(VM_ENV) LANDFALL_VM=$(release) RUST_TEST_THREADS=64 cargo test --locked --no-fail-fast \
-			-p landfall-tests $(VM_SUITES) $(ONLY) -- $(call VM_SKIPS,$(release));)
+		LANDFALL_VM_TESTS=$(CURDIR)/$(VM_TESTS) LANDFALL_VM_KEEP=$(KEEP) LANDFALL_VM=$(release) \
+			$(NEXTEST) --ignore-default-filter $(if $(KEEP),--no-capture) \
+			-E '(binary(vm_host)$(VM_WIRE)) and test(/$(ONLY)/) and not test(/$(call VM_SKIPS,$(release))/)';)
 
-# Each under its bare name; those that are not asked for are taken out again.
+# Those that run inside, small enough for a machine's disk.
 .PHONY: vm-tests
-vm-tests:
+vm-tests: programs
 	@rm -rf $(VM_TESTS)
-	@mkdir -p $(VM_TESTS)/all
-	@RUSTFLAGS='-C target-feature=+crt-static' CARGO_PROFILE_DEV_DEBUG=0 \
-		cargo test --quiet --locked --target $(TARGET) -p landfall-tests --test 'docker*' --test 'inside*' \
-			--no-run --message-format json | \
-		sed -n 's/.*"executable":"\([^"]*\/\(\(docker\|inside\)_[a-z0-9_]*\)-[^"]*\)".*/\1 \2/p' | \
-		while read -r program name; do install -s "$$program" "$(VM_TESTS)/all/$$name"; done
-	@mv $(addprefix $(VM_TESTS)/all/,$(VM_FILES)) $(VM_TESTS)
-	@rm -r $(VM_TESTS)/all
+	@mkdir -p $(VM_TESTS)
+	@cd $(TESTED)/tests; for name in $(VM_FILES); do install -s "$$name" "$(CURDIR)/$(VM_TESTS)/$$name"; done
 
 .PHONY: demo
-demo: packages root build test-images ## Give a container an address on a practice LAN, from nothing to a page
-	@LANDFALL=target/dist/landfall WEB=$(TEST_IMAGES)/landfall-test-web.tar.gz images/demo
+demo: COMPILE = cargo build --quiet --locked -p landfall -p landfall-agent -p landfall-images
+demo: packages root docker tested ## Give a container an address on a practice LAN, from nothing to a page
+	@LANDFALL=$(TESTED)/landfall WEB=$(TESTED)/images/landfall-test-web.tar.gz images/demo
 
 .PHONY: bench
-bench: packages root docker build test-images ## Measure the figures of docs/benchmarks.md
-	@[[ -n "$(ONLY)" ]] || $(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench
-	@[[ "$(ONLY)" == cost ]] || $(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_paths $(ONLY)
-	@[[ -n "$(filter-out cost,$(ONLY))" ]] || $(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_cost
+bench: nightly root docker programs build ## Measure the figures of docs/benchmarks.md
+	@[[ -n "$(ONLY)" ]] || $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench | tests/trend bench
+	@[[ "$(ONLY)" == cost ]] || $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench_paths $(ONLY) | tests/trend paths
+	@[[ -n "$(filter-out cost,$(ONLY))" ]] || $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench_cost | tests/trend cost
 
 .PHONY: bench-dhcp
-bench-dhcp: packages clients root build ## Measure the DHCP client beside others, and herds of it
-	@$(TEST_ENV) cargo run --locked --release -p landfall-tests --bin bench_dhcp $(ONLY)
+bench-dhcp: clients root programs build ## Measure the DHCP client beside others, and herds of it
+	@$(SHIPPED) $(MOZIM) cargo run --locked --release -p landfall-tests --bin bench_dhcp $(ONLY) | tests/trend dhcp
 
 .PHONY: mutants
 mutants: ## Put bugs of other clients into ours, see the tests find them, and write docs/mutants.md
@@ -293,12 +327,16 @@ cargo-fuzz:
 		cargo install --quiet --locked --debug cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 .PHONY: scoreboard
-scoreboard: packages clients root build ## Run six DHCP clients through the same cases: docs/scoreboard.md
-	@$(TEST_ENV) cargo run --quiet --locked -p landfall-tests --bin scoreboard
+scoreboard: clients root programs ## Run six DHCP clients through the same cases: docs/scoreboard.md
+	@$(MOZIM) cargo run --quiet --locked -p landfall-tests --bin scoreboard
+
+# What only the tiers of the night need: other DHCP clients, iperf3.
+.PHONY: nightly
+nightly:
+	@.ci/deps nightly
 
 .PHONY: clients
-clients:
-	@.ci/deps clients
+clients: nightly
 	@cargo build --quiet --locked --release --manifest-path tests/fixtures/mozim/Cargo.toml
 
 .PHONY: install

@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// Names another archive than the one that `make build` packs; the id is read from beside it.
+/// Names another archive than the one that `make` packs for this profile; the id is read from beside it.
 const OVERRIDE: &str = "LANDFALL_AGENT_IMAGE";
 
 fn main() -> io::Result<()> {
-    let archive = env::var_os(OVERRIDE).map_or_else(default_archive, PathBuf::from);
+    let default = || default_archive(env::var("PROFILE").as_deref() == Ok("release"));
+    let archive = env::var_os(OVERRIDE).map_or_else(default, PathBuf::from);
     let id = archive.with_extension("").with_extension("id");
     println!("cargo::rerun-if-env-changed={OVERRIDE}");
     for input in [&archive, &id] {
@@ -21,8 +22,10 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn default_archive() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/image/landfall-agent.tar.gz")
+/// Of `make build` for what ships, of `make programs` for what is tested.
+fn default_archive(is_release: bool) -> PathBuf {
+    let folder = if is_release { "image" } else { "test/image" };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(folder).join("landfall-agent.tar.gz")
 }
 
 /// Cargo takes a file that is not there for one that changed, at every build; so its directory is watched instead.

@@ -33,7 +33,7 @@ fn what_is_pushed_is_pulled_by_its_digest_where_it_never_was() {
     assert!(!run(&["docker", "images", "--all"]).contains("agent"), "this engine has seen the image");
     // When it is pushed
     let said = push(&name);
-    let digest = fs::read_to_string(path("LANDFALL_TEST_IMAGES").join("../image/landfall-agent.digest"));
+    let digest = fs::read_to_string(path("LANDFALL_RELEASE").join("../image/landfall-agent.digest"));
     let reference = format!("{name}@{}", digest.expect("make push writes it").trim());
     assert!(said.ends_with(&format!("pushed {reference}\n")), "{said}");
     // Then it is an index of platforms

@@ -143,7 +143,7 @@ fn timestamp(line: &str) -> Option<Duration> {
 }
 
 fn image() -> String {
-    let archive = path("LANDFALL_TEST_IMAGES").join("../image/landfall-agent.tar.gz");
+    let archive = path("LANDFALL_RELEASE").join("../image/landfall-agent.tar.gz");
     let archive = archive.to_str().expect("a plain path");
     run(&["docker", "load", "--quiet", "--input", archive]);
     let tag = format!("landfall-agent:{}", env!("CARGO_PKG_VERSION"));
