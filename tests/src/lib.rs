@@ -10,6 +10,7 @@ pub mod docker;
 pub mod exposed;
 pub mod lan;
 pub mod landfall;
+pub mod mutant;
 pub mod netns;
 pub mod registry;
 pub mod run;
