@@ -1,9 +1,18 @@
-//! The table of cases in `docs/dhcp.md` and the tests that there are say the same.
+//! The table of cases in `docs/dhcp.md` names the tests that there are: its first two columns are written by hand, and this
+//! test compares, or writes, the third.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
 
-/// How many cases of each kind there are.
-const CASES: [(char, usize); 5] = [('C', 32), ('F', 25), ('H', 15), ('N', 10), ('Z', 4)];
+use snapbox::{Assert, IntoData as _, assert::DEFAULT_ACTION_ENV};
+
+/// The lines around the table.
+const BEGIN: &str = "<!-- cases -->\n| case | what | tests |\n|---|---|---|\n";
+const END: &str = "<!-- end of cases -->\n";
 
 fn sources(directory: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
@@ -15,43 +24,53 @@ fn sources(directory: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// The names of the tests that are named after a case.
-fn tests() -> BTreeSet<String> {
+/// The tests that are named after a case, by the case: `c_07_an_example` belongs to C-07.
+fn tests() -> BTreeMap<String, BTreeSet<String>> {
     let mut texts = Vec::new();
     for directory in ["src", "tests", "../tests/tests"] {
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut texts);
     }
-    let names = texts.iter().flat_map(|text| text.split("#[test]\n").skip(1)).filter_map(|rest| {
-        let name = rest.split("fn ").nth(1)?.split('(').next()?;
-        is_of_case(name).then(|| name.to_owned())
-    });
-    names.collect()
+    let mut tests = BTreeMap::new();
+    for rest in texts.iter().flat_map(|text| text.split("#[test]\n").skip(1)) {
+        let name = rest.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).expect("a function");
+        if let Some(case) = case_of(name) {
+            tests.entry(case).or_insert_with(BTreeSet::new).insert(format!("`{name}`"));
+        }
+    }
+    tests
 }
 
-/// Whether it begins like `c_07_`.
-fn is_of_case(name: &str) -> bool {
-    let [kind, b'_', tens, ones, b'_', ..] = name.as_bytes() else { return false };
-    b"cfhnz".contains(kind) && tens.is_ascii_digit() && ones.is_ascii_digit()
+fn case_of(test: &str) -> Option<String> {
+    let [kind @ (b'c' | b'f' | b'h' | b'n' | b'z'), b'_', b'0'..=b'9', b'0'..=b'9', b'_', ..] =
+        test.as_bytes()
+    else {
+        return None;
+    };
+    Some(format!("{}-{}", char::from(kind.to_ascii_uppercase()), &test[2..4]))
 }
 
 #[test]
 fn every_case_has_a_test_and_every_test_its_case() {
-    let documentation = include_str!("../../docs/dhcp.md");
-    let rows: Vec<&str> = documentation.lines().filter(|line| line.starts_with("| ")).collect();
-    let mut shown = BTreeSet::new();
-    for (kind, count) in CASES {
-        for number in 1..=count {
-            let begin = format!("| {kind}-{number:02} |");
-            let row = rows.iter().find(|row| row.starts_with(&begin));
-            let row = row.unwrap_or_else(|| panic!("docs/dhcp.md has no row for {kind}-{number:02}"));
-            let named: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
-            assert!(!named.is_empty() || row.contains("scoreboard.md"), "no test in the row: {row}");
-            shown.extend(named.into_iter().map(str::to_owned));
-        }
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/dhcp.md")).expect("the page");
+    let (head, rest) = page.split_once(BEGIN).expect("the beginning of the table");
+    let (table, tail) = rest.split_once(END).expect("the end of the table");
+    let mut tests = tests();
+    let mut rows = String::new();
+    for row in table.lines() {
+        let [_, case, what, ..] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("docs/dhcp.md has a row without two columns: {row}");
+        };
+        let names = tests.remove(case).unwrap_or_else(|| panic!("no test is named after {case} ({what})"));
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        writeln!(rows, "| {case} | {what} | {names} |").expect("a string grows");
     }
-    let tests = tests();
-    let missing: Vec<_> = tests.difference(&shown).collect();
-    assert!(missing.is_empty(), "tests without a row in docs/dhcp.md: {missing:#?}");
-    let gone: Vec<_> = shown.difference(&tests).collect();
-    assert!(gone.is_empty(), "docs/dhcp.md names tests that are not there: {gone:#?}");
+    assert!(tests.is_empty(), "tests of cases that have no row in docs/dhcp.md: {tests:#?}");
+    let written = Assert::new().action_env(DEFAULT_ACTION_ENV).try_eq(
+        None,
+        [head, BEGIN, &rows, END, tail].concat().into_data(),
+        snapbox::file!["../../docs/dhcp.md"].raw(),
+    );
+    if let Err(error) = written {
+        panic!("{error}\nSNAPSHOTS=overwrite cargo test -p landfall-agent --test catalogue");
+    }
 }
