@@ -1,10 +1,12 @@
 //! Containers to expose, and what is left of them.
 
-use std::sync::Once;
+use std::fs;
 
 use crate::{
     landfall::landfall,
+    lock::Lock,
     run::{output, path, run, unique, wait_until},
+    subnet::Subnet,
 };
 
 /// The image of a web server that exposes 80/tcp.
@@ -33,8 +35,16 @@ impl Target {
     /// A running container: options, image and arguments of `docker run`.
     pub fn run(arguments: &[&str]) -> Self {
         let target = Self::reserve();
-        run(&[&["docker", "run", "--detach", "--name", &target.name], arguments].concat());
+        target.start(arguments);
         target
+    }
+
+    /// Makes the container of a name that was reserved: options, image and arguments of `docker run`.
+    pub fn start(&self, arguments: &[&str]) {
+        let ours = |word: &&str| if [WEB, IDLE].contains(word) { mark(word) } else { (*word).to_owned() };
+        let arguments: Vec<String> = arguments.iter().map(ours).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        run(&[&["docker", "run", "--detach", "--name", &self.name], &*arguments].concat());
     }
 
     /// A name for a container that somebody will make.
@@ -96,6 +106,7 @@ impl Drop for Target {
 pub struct Network {
     /// Its name.
     pub name: String,
+    subnet: Subnet,
 }
 
 impl Default for Network {
@@ -107,24 +118,40 @@ impl Default for Network {
 impl Network {
     /// A bridge network.
     pub fn new() -> Self {
-        Self::with(&[])
+        Self::with(|_| Vec::new())
     }
 
-    /// One that has IPv6, too, of which Docker gives no subnet by itself.
-    pub fn with_ipv6(subnet: &str) -> Self {
-        Self::with(&["--ipv6", "--subnet", subnet])
+    /// One that has IPv6, too.
+    pub fn with_ipv6() -> Self {
+        Self::with(|subnet| ["--ipv6", "--subnet", &subnet.of_containers6()].map(str::to_owned).into())
     }
 
-    fn with(options: &[&str]) -> Self {
-        let name = format!("lft-{}", unique());
-        run(&[&["docker", "network", "create"], options, &[&name]].concat());
-        Self { name }
+    // Docker itself has 31 subnets for all networks.
+    fn with(options: impl FnOnce(&Subnet) -> Vec<String>) -> Self {
+        let (name, subnet) = (format!("lft-{}", unique()), Subnet::claim());
+        let (more, own) = (options(&subnet), subnet.of_containers());
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        run(&[&["docker", "network", "create", "--subnet", &own], &*more, &[&name]].concat());
+        Self { name, subnet }
+    }
+
+    /// Its subnet of IPv6, where it has one.
+    pub fn subnet6(&self) -> String {
+        self.subnet.of_containers6()
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
         output(&["docker", "network", "rm", &self.name]);
+    }
+}
+
+/// Takes the agent image away, so that the next `up` finds an engine that never saw it.
+pub fn forget_agent_image() {
+    let images = run(&["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    for image in images.lines().filter(|image| image.contains("landfall-agent:")) {
+        run(&["docker", "image", "rm", "--force", image]);
     }
 }
 
@@ -138,19 +165,38 @@ pub fn inspect(name: &str, format: &str) -> String {
     run(&["docker", "inspect", "--format", format, name]).trim().to_owned()
 }
 
-/// Loads the images that targets are made of.
+/// Loads the images that targets are made of, unless they are there.
 ///
 /// # Panics
 /// If they are not there, or Docker is not.
 pub fn load_images() {
-    static LOADED: Once = Once::new();
-    LOADED.call_once(|| {
-        for name in [WEB, IDLE] {
-            let archive = path("LANDFALL_TEST_IMAGES").join(format!("{name}.tar.gz"));
-            let archive = archive.to_str().expect("a plain path");
-            load(archive);
+    for name in [WEB, IDLE] {
+        if !is_loaded(name) {
+            // Tests are processes of their own, and engines load one image twice at once badly.
+            let _lock = Lock::of("images");
+            if !is_loaded(name) {
+                load_marked(name);
+            }
         }
-    });
+    }
+}
+
+/// A tag that says which archive was loaded, for another checkout may have another one of that name. What an engine takes for the
+/// id of an image is its own business.
+fn mark(name: &str) -> String {
+    let id = path("LANDFALL_TEST_IMAGES").join(format!("{name}.id"));
+    let id = fs::read_to_string(id).expect("the packer writes it beside the archive");
+    format!("{name}:{}", id.trim().trim_start_matches("sha256:"))
+}
+
+fn is_loaded(name: &str) -> bool {
+    output(&["docker", "image", "inspect", &mark(name)]).status.success()
+}
+
+fn load_marked(name: &str) {
+    let archive = path("LANDFALL_TEST_IMAGES").join(format!("{name}.tar.gz"));
+    load(archive.to_str().expect("a plain path"));
+    run(&["docker", "tag", name, &mark(name)]);
 }
 
 /// Loads an archive, which Podman 4.3 takes only as it was before it was compressed.

@@ -8,12 +8,32 @@ use crate::{
     docker::{Target, inspect},
     landfall::{Ran, landfall},
     netns::Netns,
+    run::slowness,
 };
 
 impl Target {
     /// `landfall up` on an interface, with these options, whatever comes of it.
     pub fn up(&self, interface: &str, options: &[&str]) -> Ran {
         landfall(&[&["up", &self.name, interface], options].concat())
+    }
+
+    /// `landfall up` that is to fail with `code` and say all of `words` when its time is over; gives what it says. It is
+    /// given more time where the machine is too busy to get so far.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn up_in_vain(&self, interface: &str, options: &[&str], code: i32, words: &[&str]) -> String {
+        let mut ran = None;
+        for seconds in [1, 3, 10, 30, 90] {
+            let wait = format!("{}s", seconds * slowness());
+            let last = ran.insert(self.up(interface, &[options, &["--wait", &wait]].concat()));
+            if last.code == Some(code) && words.iter().all(|word| last.stderr.contains(word)) {
+                break;
+            }
+        }
+        let said = ran.expect("it ran").failed(code);
+        assert!(words.iter().all(|word| said.contains(word)), "it does not say {words:?}: {said}");
+        said
     }
 
     /// Exposes it; gives its address.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     process::{Child, Stdio},
 };
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use crate::{
     netns::Netns,
     run::{run, unique, wait_until},
+    subnet::Subnet,
 };
 
 /// The LAN's router and DHCP server.
@@ -31,6 +33,7 @@ pub const ROUTED_CLIENT6: &str = "2001:db8:98::2";
 pub struct Lan {
     /// The router, with the bridge `br0`; DHCP servers run in here.
     pub router: Netns,
+    subnet: Subnet,
     directory: TempDir,
     server: Option<Child>,
     host_ports: Vec<String>,
@@ -40,6 +43,34 @@ impl Lan {
     /// A LAN with dnsmasq, which leases for two minutes and does not check with a ping.
     pub fn new() -> Self {
         Self::with_dnsmasq(&["--dhcp-range=10.99.0.100,10.99.0.200,2m", "--no-ping", "--dhcp-authoritative"])
+    }
+
+    /// The same in a subnet of its own: for a host that has an address there.
+    pub fn on_host() -> Self {
+        let mut lan = Self::in_subnet(Subnet::claim());
+        let range = format!("--dhcp-range={},{},2m", lan.at(100), lan.at(200));
+        lan.serve_dnsmasq(&[&range, "--no-ping", "--dhcp-authoritative"]);
+        lan
+    }
+
+    /// The same with IPv6, where a router announces a prefix.
+    pub fn on_host_with_ipv6() -> Self {
+        let mut lan = Self::in_subnet(Subnet::claim());
+        lan.add_ipv6();
+        let range = format!("--dhcp-range={},{},2m", lan.at(100), lan.at(200));
+        let range6 = format!("--dhcp-range={},ra-only,64,10m", lan.at6(0));
+        lan.serve_dnsmasq(&["--enable-ra", &range6, &range, "--no-ping"]);
+        lan
+    }
+
+    /// An address of this LAN.
+    pub const fn at(&self, host: u8) -> Ipv4Addr {
+        self.subnet.at(host)
+    }
+
+    /// The same in IPv6.
+    pub fn at6(&self, host: u16) -> Ipv6Addr {
+        self.subnet.at6(host)
     }
 
     /// A LAN with dnsmasq and these options.
@@ -60,7 +91,7 @@ impl Lan {
     /// Gives the router its IPv6 address, and lets it route.
     pub fn add_ipv6(&self) {
         self.router.sysctl("net.ipv6.conf.all.forwarding=1");
-        self.router.ip(&format!("addr add {ROUTER6}/64 dev br0 nodad"));
+        self.router.ip(&format!("addr add {}/64 dev br0 nodad", self.at6(1)));
         // A router speaks from its link-local address.
         wait_until("the router's addresses are checked", || {
             let shown = self.router.ip("-6 addr show dev br0");
@@ -95,18 +126,23 @@ impl Lan {
 
     /// A LAN where nobody answers.
     pub fn without_server() -> Self {
+        Self::in_subnet(Subnet::common())
+    }
+
+    fn in_subnet(subnet: Subnet) -> Self {
         let router = Netns::new();
         // Servers notice neither the address that a bridge takes from a new port, nor that it has its first one.
         router.ip("link add br0 address 02:00:00:00:99:01 type bridge");
         router.ip("link add port0 type veth peer name plug0");
         router.ip("link set port0 master br0 up");
         router.ip("link set plug0 up");
-        router.ip(&format!("addr add {ROUTER}/24 dev br0"));
+        router.ip(&format!("addr add {}/24 dev br0", subnet.at(1)));
         router.ip("link set br0 up");
         wait_until("the bridge runs", || router.ip("link show br0").contains("LOWER_UP"));
         router.sysctl("net.ipv4.ip_forward=1");
         Self {
             router,
+            subnet,
             directory: tempfile::tempdir().expect("a directory"),
             server: None,
             host_ports: Vec::new(),
@@ -176,6 +212,23 @@ impl Lan {
         host
     }
 
+    /// Gives the host an address on the LAN, over which it gets to nobody yet.
+    pub fn give_host(&self, port: &str, host: u8) -> Ipv4Addr {
+        let address = self.at(host);
+        run(&["ip", "addr", "add", &format!("{address}/24"), "dev", port, "noprefixroute"]);
+        address
+    }
+
+    /// The same in IPv6.
+    pub fn give_host6(&self, port: &str, host: u16) -> Ipv6Addr {
+        let address = self.at6(host);
+        for setting in ["accept_ra", "disable_ipv6"] {
+            run(&["sysctl", "-qw", &format!("net.ipv6.conf.{port}.{setting}=0")]);
+        }
+        run(&["ip", "addr", "add", &format!("{address}/64"), "dev", port, "nodad", "noprefixroute"]);
+        address
+    }
+
     /// A tap on a bridge of the router, for a virtual machine that runs in the router's namespace.
     pub fn tap(&self, bridge: &str) -> String {
         let tap = format!("t{}", unique());
@@ -188,9 +241,9 @@ impl Lan {
     pub fn client(&self) -> Netns {
         let client = Netns::new();
         self.plug(&client, "eth0");
-        client.ip(&format!("addr add {CLIENT}/24 dev eth0"));
+        client.ip(&format!("addr add {}/24 dev eth0", self.at(10)));
         client.ip("link set eth0 up");
-        client.ip(&format!("route add default via {ROUTER}"));
+        client.ip(&format!("route add default via {}", self.at(1)));
         client
     }
 
@@ -198,8 +251,8 @@ impl Lan {
     pub fn client6(&self) -> Netns {
         let client = self.client();
         client.sysctl("net.ipv6.conf.eth0.accept_ra=0");
-        client.ip(&format!("addr add {CLIENT6}/64 dev eth0 nodad"));
-        client.ip(&format!("route add default via {ROUTER6}"));
+        client.ip(&format!("addr add {}/64 dev eth0 nodad", self.at6(0x10)));
+        client.ip(&format!("route add default via {}", self.at6(1)));
         client
     }
 

@@ -11,11 +11,6 @@ pub fn in_vain() -> String {
     format!("{}s", 3 * slowness())
 }
 
-/// The `--wait` of a run that is to notice at once: long enough for Docker to answer.
-pub fn a_moment() -> String {
-    format!("{}ms", 300 * slowness())
-}
-
 /// What came of a run.
 #[derive(Debug)]
 pub struct Ran {
@@ -27,11 +22,14 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// A command line of `landfall` that gives a slow machine more time than an `up` takes for granted.
+/// Longer than an `up` takes on a loaded machine: only a test that fails waits so long.
+const WAIT: u32 = 120;
+
+/// A command line of `landfall` that gives a slow or loaded machine more time than an `up` takes for granted.
 pub fn patient(arguments: &[&str], slowness: u32) -> Vec<String> {
     let mut line: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-    if slowness > 1 && arguments.first() == Some(&"up") && !arguments.contains(&"--wait") {
-        line.extend(["--wait".to_owned(), format!("{}s", 30 * slowness)]);
+    if arguments.first() == Some(&"up") && !arguments.contains(&"--wait") {
+        line.extend(["--wait".to_owned(), format!("{}s", WAIT * slowness)]);
     }
     line
 }

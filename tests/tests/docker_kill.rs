@@ -12,8 +12,8 @@ use landfall_tests::{
     client::fetch,
     docker::{Target, inspect},
     lan::Lan,
-    landfall::{Ran, command, in_vain},
-    run::{output, path, run},
+    landfall::{Ran, command, in_vain, patient},
+    run::{output, path, run, slowness},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -28,8 +28,12 @@ fn killed_at(n: u32, arguments: &[&str]) -> bool {
     let inject = format!("inject={EFFECTS}:signal=KILL:when={n}");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={EFFECTS}"), "-e", &inject]);
-    let status =
-        strace.arg(path("LANDFALL")).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = strace
+        .arg(path("LANDFALL"))
+        .args(patient(arguments, slowness()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     status.expect("`make deps` installs strace").success()
 }
 
@@ -47,12 +51,10 @@ type Exposing<'a> = dyn Fn() -> Ipv4Addr + 'a;
 /// Kills `up` at every `nth` effect, from the `first` on, and has what is left repaired. All of them in one test would keep
 /// one processor busy for minutes.
 fn kill_up((first, nth): (u32, usize), path: &str, repair: impl Fn(&Exposing<'_>) -> Option<Ipv4Addr>) {
-    let mut lan = Lan::new();
+    let mut lan = Lan::on_host();
     let (target, interface) = (Target::web(), lan.host_port());
     let client = lan.client();
-    // Another one in each test, of which several run at once
-    let host = format!("10.99.0.{}", 20 + 10 * first + u32::try_from(nth).expect("a small number"));
-    run(&["ip", "addr", "add", &format!("{host}/24"), "dev", &interface, "noprefixroute"]);
+    let host = lan.give_host(&interface, 20);
     let options = ["-p", "80", "-p", "53/udp", "--host-access", "--path", path];
     let line = [&["up", "-q", &target.name, &interface], &options[..]].concat();
     let mut kills = 0;
@@ -168,16 +170,4 @@ fn a_target_that_vanishes_in_the_middle_leaves_nothing() {
     let ran: Ran = child.expect("make build").wait_with_output().expect("it ends").into();
     assert!(matches!(ran.code, Some(1 | 3 | 4)), "{ran:?}");
     assert_eq!(left(&target, &interface), [""; 0]);
-}
-
-// Here, where nobody lists all network containers: Docker 20.10 says nothing more of a container that is paused while `ls`, of whichever
-// test, begins a program in it.
-#[test]
-fn a_paused_network_container_is_made_anew() {
-    let mut lan = Lan::new();
-    let (target, interface, client) = (Target::web(), lan.host_port(), lan.client());
-    let address = target.expose(&interface, &[]);
-    run(&["docker", "pause", &target.network_container()]);
-    assert_eq!(target.expose(&interface, &[]), address);
-    fetch(&client, (address, 80)).expect("the page");
 }

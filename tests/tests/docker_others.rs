@@ -6,11 +6,10 @@ use std::{
 };
 
 use landfall_tests::{
-    client::{echo, fetch, seen_in},
+    client::{echo, fetch, is_closed, seen_in},
     docker::{IDLE, Target, WEB},
     exposed::hostname_in,
     lan::{CLIENT, Lan},
-    landfall::a_moment,
     netns::Netns,
     run::{output, run, wait_until},
 };
@@ -57,7 +56,7 @@ fn each_port_leads_to_the_container_that_it_names() {
     // And without the other one nothing of it is left there
     site.up(&interface, &["-p", "80"]).done();
     assert_eq!(mail.traces(), [""; 0]);
-    assert!(fetch(&client, (address, 25)).is_err());
+    assert!(is_closed(&client, (address, 25)));
     assert_eq!(who(&client, (address, 80)), site.hostname());
     // And `down` leaves nothing in either
     site.up(&interface, &["-p", "80", "-p", &to_mail]).done();
@@ -75,7 +74,7 @@ fn connections_are_spread_over_replicas_and_a_dead_one_has_none() {
     let options = ["-p", "80", "--replica", &second.name, "--replica", &third.name];
     let address = first.expose(&interface, &options);
     let all = answers(&client, address);
-    assert!(all.len() == 3 && all.values().all(|count| *count >= 5), "{all:?}");
+    assert!(all.len() == 3 && all.values().all(|count| *count >= 3), "{all:?}");
     assert_eq!(first.state(), "leased");
     // When one dies
     let dead = second.hostname();
@@ -160,10 +159,7 @@ fn what_cannot_be_is_refused_with_a_remedy() {
     }
     let itself = site.up(&interface, &["-p", "80", "--replica", &site.name]).failed(2);
     assert!(itself.contains("is the container that is exposed"), "{itself}");
-    let moment = a_moment();
-    let missing = ["-p", "25,to=nobody-of-that-name", "--wait", &moment];
-    let said = site.up(&interface, &missing).failed(4);
-    assert!(said.contains("nobody-of-that-name"), "{said}");
+    site.up_in_vain(&interface, &["-p", "25,to=nobody-of-that-name"], 4, &["nobody-of-that-name"]);
     let network = format!("container:{}", site.name);
     let guest = Target::run(&["--network", &network, IDLE]);
     let said = site.up(&interface, &["-p", "80", "--replica", &guest.name]).failed(1);

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
+    net::{SocketAddrV4, UdpSocket},
 };
 
 use landfall_tests::{
@@ -11,7 +11,7 @@ use landfall_tests::{
     lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::landfall,
     netns::Netns,
-    run::run,
+    run::{run, wait_until},
 };
 
 #[test]
@@ -79,13 +79,12 @@ fn a_target_that_begins_from_a_forwarded_port_is_who_it_was() {
 #[test]
 fn what_docker_publishes_goes_on_beside_a_wire() {
     // Given a target that Docker publishes on the host, which has an address on the LAN
-    let mut lan = Lan::new();
-    let interface = lan.host_port();
-    run(&["ip", "addr", "add", "10.99.0.2/24", "dev", &interface]);
-    let published = ["-p", "10.99.0.2:8080:80", "-p", "10.99.0.2:5353:53/udp"];
+    let mut lan = Lan::on_host();
+    let (interface, host) = (lan.host_port(), lan.at(2));
+    run(&["ip", "addr", "add", &format!("{host}/24"), "dev", &interface]);
+    let published = ["-p", &format!("{host}:8080:80"), "-p", &format!("{host}:5353:53/udp")];
     let target = Target::run(&[&published, &SERVICES[..]].concat());
     let neighbour = Target::run(&[IDLE]);
-    let host = Ipv4Addr::new(10, 99, 0, 2);
     // When it has an address of its own, too
     let ran = landfall(&[&["up", &target.name, &interface, "-p", "9/sctp"], &FORWARDS[..]].concat());
     assert!(ran.stderr.contains("53/udp is published by Docker, too"), "{}", ran.stderr);
@@ -226,38 +225,40 @@ fn a_wire_takes_no_addresses_that_the_target_has() {
 #[test]
 fn the_host_and_its_containers_reach_the_address_if_they_are_let() {
     // Given a host with an address on the LAN, and a target that also leads its neighbours to the host
-    let mut lan = Lan::new();
+    let mut lan = Lan::on_host();
     let interface = lan.host_port();
     let said = landfall(&["up", "nobody", &interface, "--host-access"]).failed(1);
     assert!(said.contains("no IPv4 address") && said.contains("--host-access"), "{said}");
-    // It has no route of its own to the LAN: other tests have theirs, with the same addresses.
-    run(&["ip", "addr", "add", "10.99.0.4/24", "dev", &interface, "noprefixroute"]);
+    let host = lan.give_host(&interface, 4);
     let (target, neighbour, client) = (Target::run(&SERVICES), Target::run(&[IDLE]), lan.client());
     let address = target.expose(&interface, &[&FORWARDS[..], &["--host-access"]].concat());
     // Then the host, the target itself and its neighbours reach it, and the LAN still does
     let page = |from: &str| {
         let url = format!("http://{address}/");
-        run(&["nsenter", from, "curl", "--silent", "--show-error", "--max-time", "5", &url])
+        run(&["nsenter", from, "curl", "--silent", "--show-error", "--max-time", "30", &url])
     };
     let inside = |name: &str| format!("--net=/proc/{}/ns/net", inspect(name, "{{.State.Pid}}"));
     for from in ["--net=/proc/self/ns/net", &inside(&target.name), &inside(&neighbour.name)] {
-        assert_eq!(seen_in(&page(from)), "10.99.0.4", "from {from}");
+        assert_eq!(seen_in(&page(from)), host.to_string(), "from {from}");
     }
-    assert_eq!(seen(&client, (address, 80)), CLIENT);
+    assert_eq!(seen(&client, (address, 80)), lan.at(10).to_string());
     // But nobody of the LAN gets to the host through it
-    let at_host = UdpSocket::bind("10.99.0.4:0").expect("the host has it");
+    let at_host = UdpSocket::bind((host, 0)).expect("the host has it");
     assert!(gets_to(&client, &at_host));
-    client.ip(&format!("route add 10.99.0.4 via {address}"));
+    client.ip(&format!("route add {host} via {address}"));
     assert!(!gets_to(&client, &at_host));
-    client.ip("route del 10.99.0.4");
+    client.ip(&format!("route del {host}"));
     // Nobody but the parent answers for the host's own address
     let mac = |of: &str| {
         let shown = run(&["ip", "-o", "link", "show", of]);
         let (_, mac) = shown.split_once("link/ether ").expect("it has one");
         mac.split(' ').next().expect("a word").to_owned()
     };
-    drop(client.command("ping").args(["-q", "-c", "1", "-W", "1", "10.99.0.4"]).output());
-    assert!(client.ip("neigh show 10.99.0.4").contains(&mac(&interface)));
+    wait_until("the parent answers", || {
+        drop(client.command("ping").args(["-q", "-c", "1", "-W", "1", &host.to_string()]).output());
+        client.ip(&format!("neigh show {host}")).contains("lladdr")
+    });
+    assert!(client.ip(&format!("neigh show {host}")).contains(&mac(&interface)));
     let companion = || {
         let route = run(&["ip", "route", "show", &address.to_string()]);
         let name = route.split_whitespace().find(|word| word.starts_with("lh"))?.to_owned();
@@ -274,11 +275,11 @@ fn the_host_and_its_containers_reach_the_address_if_they_are_let() {
     target.expose(&interface, &with);
     assert_eq!(index(), before);
     // The next `up` follows the host to another address
-    run(&["ip", "addr", "del", "10.99.0.4/24", "dev", &interface]);
-    run(&["ip", "addr", "add", "10.99.0.5/24", "dev", &interface, "noprefixroute"]);
+    run(&["ip", "addr", "del", &format!("{host}/24"), "dev", &interface]);
+    let other = lan.give_host(&interface, 5);
     target.expose(&interface, &with);
-    assert_eq!(seen_in(&page("--net=/proc/self/ns/net")), "10.99.0.5");
-    assert!(!run(&["ip", "-4", "-o", "addr"]).contains("10.99.0.4/"));
+    assert_eq!(seen_in(&page("--net=/proc/self/ns/net")), other.to_string());
+    assert!(!run(&["ip", "-4", "-o", "addr"]).contains(&format!("{host}/")));
     // And without it all is as before
     target.expose(&interface, &FORWARDS);
     assert_eq!(companion(), None);

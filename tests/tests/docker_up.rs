@@ -3,11 +3,11 @@
 use std::{net::Ipv4Addr, thread};
 
 use landfall_tests::{
-    client::{ask, connect, fetch},
+    client::{ask, connect, fetch, is_closed},
     docker::{IDLE, Network, Target, WEB, inspect},
     lan::Lan,
     landfall::{Ran, command, landfall},
-    run::{output, run, wait_until},
+    run::{run, wait_until},
 };
 
 #[test]
@@ -24,7 +24,7 @@ fn the_address_answers_on_the_lan_and_beyond_its_router() {
     assert_eq!(lines.len(), 2);
     for client in [lan.client(), lan.routed_client()] {
         assert!(fetch(&client, (address, 80)).expect("an answer").contains("hello from"));
-        assert!(connect(&client, (address, 22)).is_err());
+        assert!(is_closed(&client, (address, 22)));
     }
     // The server's list has the container's name
     lan.expect_log(&target.name);
@@ -94,7 +94,7 @@ fn a_target_may_come_later() {
         .spawn()
         .expect("make build");
     assert!(waiting.try_wait().expect("it runs").is_none());
-    run(&["docker", "run", "--detach", "--name", &target.name, WEB]);
+    target.start(&[WEB]);
     let address = Ran::from(waiting.wait_with_output().expect("it ends")).address();
     assert!(fetch(&lan.client(), (address, 80)).is_ok());
 }
@@ -114,7 +114,7 @@ fn a_broken_network_container_is_made_anew() {
     // A target that came back at another address is followed
     let blocker = Target::reserve();
     run(&["docker", "stop", "-t", "1", &target.name]);
-    run(&["docker", "run", "--detach", "--name", &blocker.name, IDLE]);
+    blocker.start(&[IDLE]);
     run(&["docker", "start", &target.name]);
     target.wait_until_it_serves();
     assert_eq!(target.expose(&interface, &[]), address);
@@ -137,7 +137,7 @@ fn two_at_once_are_one() {
         "--format",
         "{{.Names}}",
         "--filter",
-        &format!("name={}", target.network_container()),
+        &format!("name=^/?{}$", target.network_container()),
     ]);
     assert_eq!(names.lines().count(), 1, "{names}");
 }
@@ -202,7 +202,8 @@ fn down_gives_the_lease_back_and_leaves_nothing() {
     assert!(
         landfall(&["down", &first.name, "nobody-at-all"]).done().contains("nobody-at-all: nothing to do")
     );
-    assert!(output(&["ip", "-o", "link", "show", "type", "macvlan"]).stdout.is_empty());
+    let macvlans = run(&["ip", "-o", "link", "show", "type", "macvlan"]);
+    assert!(!macvlans.contains(&format!("@{interface}")), "{macvlans}");
 }
 
 #[test]

@@ -5,24 +5,22 @@ use landfall_tests::{
     docker::{IDLE, Network, Target, WEB, inspect},
     lan::Lan,
     landfall::landfall,
+    lock::Lock,
     run::run,
 };
 
 #[test]
 fn containers_get_to_an_address_of_ipv6_where_they_are_masqueraded() {
-    const HOST: &str = "2001:db8:99::78";
-    const SUBNET: &str = "fd00:5ca1:ab21::/64";
+    let _engine = Lock::of("engine");
+    let network = Network::with_ipv6();
+    let subnet = network.subnet6();
     // Given a host that does for its containers of IPv6 what Docker does from version 27 on
     run(&["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]);
-    let elsewhere = ["!", "-d", SUBNET, "-j", "MASQUERADE"];
-    run(&[&["ip6tables", "-w", "-t", "nat", "-A", "POSTROUTING", "-s", SUBNET], &elsewhere[..]].concat());
-    let mut lan = Lan::with_ipv6(&["--enable-ra", "--dhcp-range=2001:db8:99::,ra-only,64,10m"]);
+    let elsewhere = ["!", "-d", &subnet, "-j", "MASQUERADE"];
+    run(&[&["ip6tables", "-w", "-t", "nat", "-A", "POSTROUTING", "-s", &subnet], &elsewhere[..]].concat());
+    let mut lan = Lan::on_host_with_ipv6();
     let interface = lan.host_port();
-    for setting in ["accept_ra", "disable_ipv6"] {
-        run(&["sysctl", "-qw", &format!("net.ipv6.conf.{interface}.{setting}=0")]);
-    }
-    run(&["ip", "addr", "add", &format!("{HOST}/64"), "dev", &interface, "nodad", "noprefixroute"]);
-    let network = Network::with_ipv6(SUBNET);
+    let host = lan.give_host6(&interface, 0x78);
     let on_network = |image: &str| Target::run(&["--network", &network.name, image]);
     let (target, neighbour) = (on_network(WEB), on_network(IDLE));
     target.wait_until_it_serves();
@@ -31,11 +29,7 @@ fn containers_get_to_an_address_of_ipv6_where_they_are_masqueraded() {
     for from in [&target, &neighbour] {
         let inside = format!("--net=/proc/{}/ns/net", inspect(&from.name, "{{.State.Pid}}"));
         let url = format!("http://[{}]/", address.trim());
-        let page = run(&["nsenter", &inside, "curl", "--silent", "--show-error", "--max-time", "5", &url]);
-        assert_eq!(seen_in(&page), HOST, "from {}", from.name);
+        let page = run(&["nsenter", &inside, "curl", "--silent", "--show-error", "--max-time", "30", &url]);
+        assert_eq!(seen_in(&page), host.to_string(), "from {}", from.name);
     }
-    // Other tests of this engine want one that never saw the image
-    let image = inspect(&target.network_container(), "{{.Image}}");
-    target.down();
-    run(&["docker", "image", "rm", "--force", &image]);
 }
