@@ -22,6 +22,15 @@ impl Registry {
     /// # Panics
     /// If it is not there.
     pub fn start() -> Self {
+        // Between the look for a free port and its use, somebody else may take it: then that registry ends.
+        loop {
+            if let Some(registry) = Self::try_start() {
+                return registry;
+            }
+        }
+    }
+
+    fn try_start() -> Option<Self> {
         let directory = tempfile::tempdir().expect("a directory");
         let free =
             TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
@@ -33,9 +42,13 @@ impl Registry {
         fs::write(&config, text).expect("a file");
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("`make deps` installs docker-registry");
-        wait_until("the registry listens", || std::net::TcpStream::connect(free).is_ok());
-        Self { child, address: free.to_string(), _directory: directory }
+        let mut child = command.spawn().expect("`make deps` installs docker-registry");
+        let mut has_ended = false;
+        wait_until("the registry listens", || {
+            has_ended = child.try_wait().expect("it is ours").is_some();
+            has_ended || std::net::TcpStream::connect(free).is_ok()
+        });
+        (!has_ended).then(|| Self { child, address: free.to_string(), _directory: directory })
     }
 }
 

@@ -4,6 +4,7 @@ use std::{env, process::Command};
 
 use landfall_tests::{
     landfall::{Ran, command},
+    lock::Lock,
     run::{path, run, wait_until},
 };
 
@@ -15,12 +16,14 @@ fn ls(host: &[&str], docker_host: Option<&str>) -> Ran {
 
 #[test]
 fn the_engine_that_is_there_is_found() {
+    let _engine = Lock::of("engine");
     assert_eq!(ls(&[], None).done(), "[]\n");
     assert_eq!(ls(&[], Some("")).done(), "[]\n");
 }
 
 #[test]
 fn the_flag_comes_before_the_environment_and_that_before_the_usual_places() {
+    let _engine = Lock::of("engine");
     let named = env::var("DOCKER_HOST").expect("tests/engine sets it");
     assert_eq!(ls(&["--host", &named], Some("unix:///nowhere")).done(), "[]\n");
     assert!(ls(&[], Some("unix:///nowhere")).failed(5).contains("there is no socket /nowhere"));

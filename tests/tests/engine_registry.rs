@@ -4,8 +4,9 @@ use std::{fs, process::Command};
 
 use landfall_tests::{
     client::fetch,
-    docker::{Target, inspect},
+    docker::{Target, forget_agent_image, inspect},
     lan::Lan,
+    lock::Lock,
     registry::Registry,
     run::{output, path, run, unique, wait_until},
 };
@@ -26,10 +27,12 @@ fn push(name: &str) -> String {
 
 #[test]
 fn what_is_pushed_is_pulled_by_its_digest_where_it_never_was() {
+    let _engine = Lock::of("engine");
     let registry = Registry::start();
     let name = format!("{}/lft-{}/agent", registry.address, unique());
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
+    forget_agent_image();
     assert!(!run(&["docker", "images", "--all"]).contains("agent"), "this engine has seen the image");
     // When it is pushed
     let said = push(&name);
