@@ -55,7 +55,7 @@ const NOBODYS_PODMAN: &str = r#"
     mknod -m 666 /dev/null c 1 3
     mkdir -m 1777 /dev/shm
     cd /
-    exec setpriv --reuid=65534 --regid=65534 --clear-groups --reset-env \
+    exec setpriv --reuid=65534 --regid=65534 --clear-groups --reset-env --pdeathsig KILL \
         env "HOME=$0" "XDG_RUNTIME_DIR=$0" podman system service --time 0 "$1""#;
 
 #[test]
@@ -67,7 +67,8 @@ fn a_rootless_engine_is_refused_with_the_reason() {
     run(&["mkdir", &at("podman")]);
     run(&["chown", "-R", "65534:65534", &at("")]);
     let mut podman = Command::new("unshare");
-    podman.args(["--mount", "sh", "-c", NOBODYS_PODMAN, &at(""), &format!("unix://{socket}")]);
+    podman.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    podman.args(["sh", "-c", NOBODYS_PODMAN, &at(""), &format!("unix://{socket}")]);
     let mut podman = podman.spawn().expect("unshare is part of util-linux");
     wait_until("it listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     // When it is named, or is all that there is
