@@ -85,6 +85,13 @@ pub fn from_client(frame: &[u8]) -> Option<&[u8]> {
     frame.get(42..).filter(|message| is_udp && is_to_server && message.len() > 240)
 }
 
+/// Whether a frame without VLAN tag is a server's message to a client.
+pub fn from_server(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&[8, 0])
+        && frame.get(23) == Some(&17)
+        && frame.get(34..38) == Some(&[0, 67, 0, 68])
+}
+
 /// The frame that brings a server's message to the client that asked, with a VLAN tag if it is to have one.
 ///
 /// # Panics
