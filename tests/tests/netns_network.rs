@@ -1,7 +1,10 @@
 //! What networks do to a DHCP client (N): late packets, odd servers, modes of a macvlan, silence.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the events that it is about")]
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    process::Stdio,
+};
 
 use etherparse::VlanId;
 use landfall_api::{Event, Search};
@@ -114,11 +117,13 @@ fn n_05_where_nothing_arrives_that_is_said() {
 fn n_05_where_only_broadcasts_arrive_that_is_said() {
     // Given a LAN without a server, where somebody talks
     let lan = Lan::without_server();
+    let tap = Tap::on(&lan.router, "br0");
+    let mut ping = lan.router.command("ping");
+    // Its namespace ends it.
+    drop(ping.args(["-q", "-b", "-i", "0.2", "10.99.0.255"]).stdout(Stdio::null()).spawn().expect("ping"));
+    tap.expect("somebody talks", |frame| (frame[..6] == [0xff; 6]).then_some(()));
     let (agent, _host) = on_macvlan(&lan, "bridge");
-    let mut ping =
-        lan.router.command("ping").args(["-q", "-b", "-i", "0.2", "10.99.0.255"]).spawn().expect("ping");
     let cause = diagnosis(&agent).cause().expect("a cause");
-    ping.kill().and_then(|()| ping.wait()).expect("it runs");
     assert!(cause.starts_with("only broadcasts arrive"), "{cause}");
 }
 
