@@ -239,7 +239,10 @@ impl Lan {
 
     /// A machine on the LAN.
     pub fn client(&self) -> Netns {
-        let client = Netns::new();
+        self.machine(Netns::new())
+    }
+
+    fn machine(&self, client: Netns) -> Netns {
         self.plug(&client, "eth0");
         client.ip(&format!("addr add {}/24 dev eth0", self.at(10)));
         client.ip("link set eth0 up");
@@ -249,8 +252,10 @@ impl Lan {
 
     /// A machine on a LAN with IPv6.
     pub fn client6(&self) -> Netns {
-        let client = self.client();
-        client.sysctl("net.ipv6.conf.eth0.accept_ra=0");
+        let client = Netns::new();
+        // Before it is up, or what a router announces meanwhile stays.
+        client.sysctl("net.ipv6.conf.default.accept_ra=0");
+        let client = self.machine(client);
         client.ip(&format!("addr add {}/64 dev eth0 nodad", self.at6(0x10)));
         client.ip(&format!("route add default via {}", self.at6(1)));
         client
