@@ -25,7 +25,7 @@ fn main() {
     if cases.iter().any(|case| wanted(case.id)) {
         cases.retain(|case| wanted(case.id));
     }
-    let outcomes = all(&cases, &clients, AT_ONCE, |case, client, outcome| match outcome {
+    let outcomes = all(&cases, &clients, AT_ONCE, 1, |case, client, outcome| match outcome {
         Outcome::Pass => println!("pass  {client:14} {}", case.id),
         Outcome::Fail(why) => println!("FAIL  {client:14} {}: {why}", case.id),
         Outcome::NotApplicable(why) => println!("n/a   {client:14} {}: {why}", case.id),

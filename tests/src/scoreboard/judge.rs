@@ -65,7 +65,9 @@ pub type Route = (String, Option<String>);
 /// What the kernel had at a moment.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// When, from the start of the run.
+    /// When the kernel was asked, from the start of the run.
+    pub asked: Duration,
+    /// When it had answered.
     pub at: Duration,
     /// The uplink's addresses.
     pub addresses: Vec<Address>,
@@ -148,9 +150,10 @@ impl Run<'_> {
         self.first(Kind::Select).map(|request| request.at)
     }
 
-    /// Whether an address was there at some time from then on.
+    /// Whether an address was there at some time from then on. A sample shows a moment between question and answer, which a loaded
+    /// machine draws apart.
     pub fn had(&self, address: Ipv4Addr, from: Duration) -> bool {
-        let later = self.samples.iter().filter(|sample| sample.at > from);
+        let later = self.samples.iter().filter(|sample| sample.asked > from);
         later.flat_map(|sample| &sample.addresses).any(|other| other.address == address)
     }
 

@@ -2,6 +2,8 @@
 
 use std::{
     collections::VecDeque,
+    fs,
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -40,7 +42,8 @@ pub enum Outcome {
     NotApplicable(&'static str),
 }
 
-/// Runs each client through each case, so many at once; the outcomes are in the order of cases, then of clients.
+/// Runs each client through each case, so many at once; the outcomes are in the order of cases, then of clients. What a case waits
+/// for may take `patience` times its limit: more than once where the machine has other work.
 ///
 /// # Panics
 /// If a run does.
@@ -48,6 +51,7 @@ pub fn all(
     cases: &[Case],
     clients: &[Client],
     at_once: usize,
+    patience: u32,
     progress: impl Fn(&Case, Client, &Outcome) + Sync,
 ) -> Vec<Vec<Outcome>> {
     let mut order: Vec<_> =
@@ -62,7 +66,7 @@ pub fn all(
         for _ in 0..at_once {
             scope.spawn(|| {
                 while let Some((case, client)) = next(&queue) {
-                    let outcome = one(&cases[case], clients[client]);
+                    let outcome = one(&cases[case], clients[client], patience);
                     progress(&cases[case], clients[client], &outcome);
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner)[case][client] = outcome;
                 }
@@ -80,7 +84,7 @@ fn next(queue: &Mutex<VecDeque<(usize, usize)>>) -> Option<(usize, usize)> {
 ///
 /// # Panics
 /// If there are no namespaces to be had.
-pub fn one(case: &Case, client: Client) -> Outcome {
+pub fn one(case: &Case, client: Client, patience: u32) -> Outcome {
     if let Some((_, why)) = case.not_for.iter().find(|(other, _)| *other == client) {
         return Outcome::NotApplicable(why);
     }
@@ -88,15 +92,27 @@ pub fn one(case: &Case, client: Client) -> Outcome {
     connect(&lan, &home);
     let (wire, is_over, started) = (Mutex::new(Wire::default()), AtomicBool::new(false), now());
     let server = Server::new(case, &lan, started);
+    let state = tempfile::tempdir().expect("a directory");
     let verdict = thread::scope(|scope| {
         scope.spawn(|| server.serve(&wire, &is_over));
         let _end = End(&is_over);
-        Watch { case, client, home: &home, wire: &wire, started }.watch()
+        Watch { case, client, home: &home, wire: &wire, started, patience }.watch(state.path())
     });
     match verdict {
         Verdict::Pass | Verdict::PassIfOver => Outcome::Pass,
+        Verdict::Fail(why) | Verdict::FailIfOver(why) if client == Client::Landfall => {
+            Outcome::Fail(format!("{why}; its log ends with:\n{}", end_of_log(state.path())))
+        }
         Verdict::Fail(why) | Verdict::FailIfOver(why) => Outcome::Fail(why),
     }
+}
+
+/// The last words of a client on its standard error.
+fn end_of_log(state: &Path) -> String {
+    let log = fs::read(state.join("stderr")).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// A wire from one to the other, whose checksums are filled in.
@@ -125,32 +141,37 @@ struct Watch<'a> {
     home: &'a Netns,
     wire: &'a Mutex<Wire>,
     started: Instant,
+    patience: u32,
 }
 
 impl Watch<'_> {
-    fn watch(&self) -> Verdict {
-        let state = tempfile::tempdir().expect("a directory");
-        let mut running = self.client.start(self.case.settings, self.home, state.path());
+    fn watch(&self, state: &Path) -> Verdict {
+        let mut running = self.client.start(self.case.settings, self.home, state);
         let (mut samples, mut leased, mut acted) = (Vec::new(), None, None);
         loop {
             samples.push(self.sample());
             let sample = samples.last().expect("it was just taken");
-            let (at, is_over) = (sample.at, sample.at > self.case.limit);
+            let at = sample.at;
             leased = leased.or(Some(at).filter(|_| !sample.addresses.is_empty()));
             let verdict = (self.case.judge)(&Run { wire: &lock(self.wire), samples: &samples, acted });
-            if matches!(verdict, Verdict::Pass | Verdict::Fail(_)) || is_over {
+            let limit = match verdict {
+                Verdict::Pass | Verdict::Fail(_) => return verdict,
+                Verdict::PassIfOver => self.case.limit,
+                Verdict::FailIfOver(_) => self.case.limit * self.patience,
+            };
+            if at > limit {
                 return verdict;
             }
             let is_settled = leased.is_some_and(|leased| at > leased + SETTLED);
             if is_settled && acted.is_none() && self.case.act != Act::Nothing {
                 acted = Some(now().duration_since(self.started));
-                self.act(&mut running, state.path());
+                self.act(&mut running, state);
             }
             thread::park_timeout(PAUSE);
         }
     }
 
-    fn act(&self, running: &mut Running<'_>, state: &std::path::Path) {
+    fn act(&self, running: &mut Running<'_>, state: &Path) {
         match self.case.act {
             Act::Nothing => {}
             Act::Release => running.release(state),
@@ -164,11 +185,13 @@ impl Watch<'_> {
     }
 
     fn sample(&self) -> Sample {
+        let asked = now().duration_since(self.started);
         let addresses = self.shown(&["addr", "show", "dev", UPLINK]);
         let at = now().duration_since(self.started);
         let addresses = addresses.iter().flat_map(|link| link["addr_info"].as_array().into_iter().flatten());
         let routes = self.shown(&["route", "show", "dev", UPLINK]);
         Sample {
+            asked,
             at,
             addresses: addresses.filter_map(address).collect(),
             routes: routes.iter().filter_map(route).collect(),
