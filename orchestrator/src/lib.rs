@@ -19,6 +19,7 @@ pub mod lock;
 pub mod netlink;
 pub mod netns;
 pub mod network_container;
+pub mod nsid;
 pub mod others;
 pub mod path;
 pub mod patience;

@@ -2,17 +2,20 @@
 
 use std::{io, net::IpAddr, path::Path, time::Duration};
 
-use futures_util::TryStreamExt as _;
+use futures_util::{Stream, TryStreamExt as _};
 use ipnet::Ipv4Net;
 use landfall_api::ROUTE_PROTOCOL;
 use nix::errno::Errno;
 use rtnetlink::{
-    Error, Handle,
+    Error, Handle, MulticastGroup,
+    packet_core::NetlinkMessage,
     packet_route::{
+        RouteNetlinkMessage,
         address::{AddressAttribute, AddressMessage},
         link::{LinkAttribute, LinkMessage, State},
         route::RouteProtocol,
     },
+    sys::SocketAddr,
 };
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -49,6 +52,9 @@ pub enum NetlinkError {
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const LOOKS: u32 = 1000;
 
+/// What the kernel says unasked, and where from.
+pub type Event = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr);
+
 /// A netlink socket, for as long as this is kept.
 pub struct Netlink {
     /// What is asked of it.
@@ -79,6 +85,16 @@ impl Netlink {
         })
     }
 
+    /// Opens one in this process's own network namespace, and hears what happens to its interfaces.
+    ///
+    /// # Errors
+    /// If the kernel gives none.
+    pub fn listen_to_links() -> Result<(Self, impl Stream<Item = Event> + Unpin), NetlinkError> {
+        let (connection, handle, events) =
+            rtnetlink::new_multicast_connection(&[MulticastGroup::Link]).map_err(NetlinkError::Socket)?;
+        Ok((Self { handle, connection: tokio::spawn(connection) }, events))
+    }
+
     fn new<C: Future<Output = ()> + Send + 'static, M>(
         open: impl FnOnce() -> io::Result<(C, Handle, M)>,
     ) -> Result<Self, NetlinkError> {
@@ -97,18 +113,26 @@ impl Netlink {
         Ok(found.unwrap_or_default().pop())
     }
 
+    /// All interfaces.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn links(&self) -> Result<Vec<LinkMessage>, NetlinkError> {
+        let found = self.handle.link().get().execute().try_collect().await;
+        found.map_err(refused("list the interfaces"))
+    }
+
     /// The names of all interfaces.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub async fn names(&self) -> Result<Vec<String>, NetlinkError> {
-        let found = self.handle.link().get().execute().try_collect::<Vec<_>>().await;
         let name = |link: LinkMessage| {
             link.attributes.into_iter().find_map(|attribute| {
                 if let LinkAttribute::IfName(name) = attribute { Some(name) } else { None }
             })
         };
-        Ok(found.map_err(refused("list the interfaces"))?.into_iter().filter_map(name).collect())
+        Ok(self.links().await?.into_iter().filter_map(name).collect())
     }
 
     /// The IPv4 addresses of all interfaces, each with its interface's index.

@@ -16,7 +16,7 @@ use crate::{
     path,
     patience::{Patience, Wait},
     target,
-    uplink::companion,
+    uplink::{self, UplinkError, companion},
 };
 
 /// How long another landfall may hold up this one.
@@ -116,6 +116,7 @@ async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
     // Whatever came of that: what is outside of the container goes, too.
     errors.extend(clear(docker, &name, target).await.err());
     errors.extend(companion::remove(&name).await.err().map(Error::from));
+    errors.extend(uplink::remove_left(&name).await.map_err(UplinkError::from).err().map(Error::from));
     let said = match (&container, ours) {
         (None, _) => format!("{target}: nothing to do, it has no network container\n"),
         (Some(_), None) => return Ok(format!("{target}: nothing to do, {name} is not landfall's\n")),

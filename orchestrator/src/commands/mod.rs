@@ -1,5 +1,6 @@
 //! One verb a file; each does its work and prints its result.
 
+mod attach;
 pub mod down;
 pub mod inspect;
 pub mod logs;

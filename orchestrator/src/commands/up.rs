@@ -8,7 +8,7 @@ use nix::{sys::signal::Signal, unistd::geteuid};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::debug;
 
-use super::{down, undo::Undo};
+use super::{attach::attach, down, undo::Undo};
 use crate::{
     cli::UpArgs,
     conversation::{Conversation, Ending, has_ended},
@@ -26,7 +26,7 @@ use crate::{
     progress::Progress,
     state::AgentState,
     target,
-    uplink::{self, Parent, UplinkError, companion},
+    uplink::{self, Parent, Uplink, UplinkError, companion},
     view::{Target, View},
 };
 
@@ -298,11 +298,18 @@ impl Up<'_> {
                 self.parent.name, identity.mac
             ));
             let attaching = async {
-                uplink::create_macvlan(&self.parent, identity.mac, (&container.namespace, &uplink)).await?;
+                let uplink = Uplink {
+                    container: &name,
+                    namespace: &container.namespace,
+                    name: &uplink,
+                    mac: identity.mac,
+                };
+                attach(&self.docker, &self.parent, uplink, self.patience).await?;
                 self.lay(way, &container, spec).await
             };
             if let Err(error) = attaching.await {
-                if !has_ended(&self.docker, &container).await? {
+                let is_in_use = matches!(error, Error::Uplink(UplinkError::MacInUse(_)));
+                if is_in_use || !has_ended(&self.docker, &container).await? {
                     return Err(error);
                 }
                 debug!(%error, "the agent has ended meanwhile, and says itself why");

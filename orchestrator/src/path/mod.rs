@@ -24,6 +24,8 @@ use crate::{
     target,
     uplink::{Parent, UPLINK},
 };
+pub use direct::is_uplink as is_direct_uplink;
+
 use direct::Direct;
 use wire::Wire;
 

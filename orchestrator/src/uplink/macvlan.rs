@@ -2,46 +2,119 @@
 
 use std::{os::fd::AsRawFd as _, path::Path, time::Duration};
 
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use landfall_api::MacAddr;
 use nix::errno::Errno;
-use rtnetlink::{LinkMacVlan, packet_route::link::MacVlanMode};
-use tokio::time::interval;
+use rtnetlink::{
+    LinkMacVlan,
+    packet_core::NetlinkPayload,
+    packet_route::{RouteNetlinkMessage, link::MacVlanMode},
+};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{interval, timeout};
+use tracing::debug;
 
-use super::{Parent, UplinkError};
-use crate::netlink::{Netlink, is, namespace, refused};
+use super::{
+    Parent, UplinkError,
+    holder::{Holder, InUse, Verdict, decide},
+    search,
+};
+use crate::{
+    netlink::{Event, Netlink, NetlinkError, ignore, namespace, refused},
+    patience::Patience,
+};
 
-/// The kernel takes its time to remove the namespace of a container that has ended, and its macvlan with it; it tells
-/// nobody when it is done.
+/// How often to try at most, and at least: the kernel says when a macvlan goes from its parent, but drops what nobody has read in time.
 const TRY_EVERY: Duration = Duration::from_millis(10);
-const TRIES: u32 = 500;
+const TRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Makes the uplink called `name` straight in the network namespace at `namespace`, in one step: there is no moment at which it could be
+/// Where the indices of uplinks begin, and how many there are. Those of companions, which are where uplinks are, are below.
+const FIRST_INDEX: u32 = 0x6d00_0000;
+const INDICES: u32 = 0x100_0000;
+
+/// An uplink that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Uplink<'a> {
+    /// The network container that it is for.
+    pub container: &'a str,
+    /// The network namespace that it is to be in.
+    pub namespace: &'a Path,
+    /// What it is to be called there.
+    pub name: &'a str,
+    /// Its MAC address.
+    pub mac: MacAddr,
+}
+
+/// The index of the uplink of that network container. By it the uplink is known where an agent left it. And where it were its parent's,
+/// which is in another namespace, the kernel would take up to a second until it can send.
+pub fn index_of(container: &str) -> u32 {
+    let digest: [u8; 32] = Sha256::digest(container).into();
+    u32::from_be_bytes([0, digest[0], digest[1], digest[2]]) % INDICES + FIRST_INDEX
+}
+
+/// Makes the uplink straight in its network namespace, in one step: there is no moment at which it could be
 /// left on the host. It is up, so that the kernel sees to it that nobody else on the parent has its MAC address.
 ///
+/// An uplink that an agent has left behind is removed, wherever it is; for a while one that is about to go is waited for.
+///
 /// # Errors
-/// If the kernel refuses.
-pub async fn create(
-    parent: &Parent,
-    mac: MacAddr,
-    (namespace, name): (&Path, &str),
-) -> Result<(), UplinkError> {
-    let netlink = Netlink::open()?;
-    let namespace = self::namespace(namespace, "the network container")?;
-    let macvlan = LinkMacVlan::new(name, parent.index, MacVlanMode::Bridge)
-        .address(mac.0.to_vec())
+/// If somebody else has the MAC address, or the kernel refuses.
+pub async fn create(parent: &Parent, uplink: Uplink<'_>, patience: Patience) -> Result<(), UplinkError> {
+    let (netlink, mut events) = Netlink::listen_to_links()?;
+    let namespace = namespace(uplink.namespace, "the network container")?;
+    // By it the uplink is found again, when nothing else leads there.
+    netlink.assign_nsid(&namespace).await?;
+    let macvlan = LinkMacVlan::new(uplink.name, parent.index, MacVlanMode::Bridge)
+        .address(uplink.mac.0.to_vec())
+        .index(index_of(uplink.container))
         .setns_by_fd(namespace.as_raw_fd())
         .up()
         .build();
+    let what = format!("create a macvlan of {} with the MAC address {}", parent.name, uplink.mac);
+    let attempt = async || {
+        let made = netlink.handle.link().add(macvlan.clone()).execute().await;
+        ignore(made, Errno::EADDRINUSE).map_err(refused(&*what))
+    };
+    if attempt().await?.is_some() {
+        return Ok(());
+    }
+    let mut holder = Holder::Unseen;
     let mut pace = interval(TRY_EVERY);
-    for _ in 0..TRIES {
-        pace.tick().await;
-        match netlink.handle.link().add(macvlan.clone()).execute().await {
-            Err(error) if is(&error, Errno::EADDRINUSE) => {}
-            made => {
-                let attempt = format!("create a macvlan of {} with the MAC address {mac}", parent.name);
-                return Ok(made.map_err(refused(attempt))?);
+    let trying = async {
+        loop {
+            // What the last attempt has made the kernel say is no news.
+            while let Some(Some(_)) = events.next().now_or_never() {}
+            holder = search::holder(&netlink, parent, uplink.mac).await?;
+            match decide(&holder, uplink.container) {
+                Verdict::Remove(nsid, index) => {
+                    debug!(%nsid, index, "removing an uplink that was left behind");
+                    netlink.remove_in(nsid, index).await?;
+                }
+                Verdict::Refuse => return Ok::<_, NetlinkError>(None),
+                Verdict::Wait => drop(timeout(TRY_AFTER, change_of(parent, &mut events)).await),
+            }
+            pace.tick().await;
+            if let Some(made) = attempt().await? {
+                return Ok(Some(made));
             }
         }
+    };
+    let made = patience.limit(trying).await.unwrap_or(Ok(None))?;
+    let in_use = || InUse { mac: uplink.mac, parent: parent.name.to_string(), holder };
+    made.ok_or_else(|| UplinkError::MacInUse(in_use().into()))
+}
+
+/// Waits until the kernel says that something about the parent has changed, as it does when a macvlan goes.
+async fn change_of(parent: &Parent, events: &mut (impl Stream<Item = Event> + Unpin)) {
+    let is_its = |(message, _): Event| {
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = message.payload else {
+            return false;
+        };
+        link.header.index == parent.index
+    };
+    while let Some(event) = events.next().await {
+        if is_its(event) {
+            return;
+        }
     }
-    Err(UplinkError::MacInUse(mac, parent.name.to_string()))
 }

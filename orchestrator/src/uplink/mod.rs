@@ -1,9 +1,11 @@
 //! Uplinks: the interfaces that put network containers on the LAN. One file for each kind.
 
 pub mod companion;
+mod holder;
 pub mod ipv6;
 mod macvlan;
 mod parent;
+mod search;
 
 use std::path::Path;
 
@@ -11,8 +13,10 @@ use thiserror::Error;
 
 use crate::netlink::NetlinkError;
 
-pub use macvlan::create as create_macvlan;
+pub use holder::{Holder, InUse, Macvlan, Place};
+pub use macvlan::{Uplink, create as create_macvlan};
 pub use parent::{Parent, check};
+pub use search::remove_left;
 
 /// What the uplink is called in its network container.
 pub const UPLINK: &str = "lan0";
@@ -46,8 +50,8 @@ pub enum UplinkError {
     #[error("the interface {0} belongs to {1}, which takes all its frames\n  name that one: {1}")]
     Port(String, String),
     /// Two macvlans of one parent cannot have the same MAC address.
-    #[error("the MAC address {0} is in use by another macvlan of {1}\n  choose another one with --mac")]
-    MacInUse(landfall_api::MacAddr, String),
+    #[error("{0}")]
+    MacInUse(Box<InUse>),
     /// Nothing for a companion to speak from.
     #[error(
         "cannot let the host reach the address: the host has no {1} address on {0} to speak from\n  give it one, or leave --host-access away"
