@@ -4,22 +4,29 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// Names another archive than the one that `make` packs for this profile; the id is read from beside it.
+/// Names another archive than the one that `make` packs for this profile; the image's ids are read from beside it.
 const OVERRIDE: &str = "LANDFALL_AGENT_IMAGE";
 
 fn main() -> io::Result<()> {
     let default = || default_archive(env::var("PROFILE").as_deref() == Ok("release"));
     let archive = env::var_os(OVERRIDE).map_or_else(default, PathBuf::from);
-    let id = archive.with_extension("").with_extension("id");
+    let beside = |extension| archive.with_extension("").with_extension(extension);
+    let ids =
+        [("LANDFALL_AGENT_IMAGE_ID", beside("id")), ("LANDFALL_AGENT_IMAGE_MANIFEST", beside("manifest"))];
     println!("cargo::rerun-if-env-changed={OVERRIDE}");
-    for input in [&archive, &id] {
+    for input in [&archive, &ids[0].1, &ids[1].1] {
         println!("cargo::rerun-if-changed={}", watchable(input)?.display());
     }
+    let mut is_whole = true;
+    for (variable, file) in ids {
+        let id = String::from_utf8(read_or_empty(&file)?).map_err(io::Error::other)?;
+        is_whole &= !id.is_empty();
+        println!("cargo::rustc-env={variable}={}", id.trim());
+    }
+    // What an older packer left could not be recognised once it is loaded.
+    let archive = if is_whole { read_or_empty(&archive)? } else { Vec::new() };
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
-    fs::write(out.join("agent-image.tar.gz"), read_or_empty(&archive)?)?;
-    let id = String::from_utf8(read_or_empty(&id)?).map_err(io::Error::other)?;
-    println!("cargo::rustc-env=LANDFALL_AGENT_IMAGE_ID={}", id.trim());
-    Ok(())
+    fs::write(out.join("agent-image.tar.gz"), archive)
 }
 
 /// Of `make build` for what ships, of `make programs` for what is tested.

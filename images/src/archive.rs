@@ -1,4 +1,5 @@
-//! An image and its form as a file: what `docker load` reads (manifest.json, one configuration, one layer).
+//! An image and its form as a file: what `docker load` reads. It is an OCI image layout with a `manifest.json` of Docker's beside
+//! it, as `docker save` writes since Docker 25: each kind of image store then keeps the image by a digest that is known here.
 //! Pure; the same image is the same bytes on every machine. Refuses to know what the image is for.
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::layer::{self, File, Files};
+use crate::oci::{self, Blobs, Compression as Layers};
 
 /// An image of one layer.
 #[derive(Debug, Clone)]
@@ -33,11 +35,13 @@ pub struct Image {
 /// An image, packed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// The image's identity to Docker: `sha256:` and the digest of its configuration.
+    /// What Docker's own image store and Podman's call the image: `sha256:` and the digest of its configuration.
     pub id: String,
+    /// What containerd's image store calls it: the same of its manifest.
+    pub manifest: String,
     /// Size of the layer, uncompressed, in bytes.
     pub size: usize,
-    /// The docker-archive, gzip.
+    /// The archive, gzip.
     pub archive: Vec<u8>,
 }
 
@@ -47,22 +51,27 @@ impl Image {
     /// # Errors
     /// When a path does not fit into an archive.
     pub fn pack(&self) -> io::Result<Packed> {
-        let layer = layer::to_tar(&self.files)?;
-        let layer_digest = digest(&layer);
-        let configuration = self.configuration(&layer_digest).to_string().into_bytes();
-        let id = digest(&configuration);
-        let names = (format!("{id}.json"), format!("{layer_digest}.tar"));
-        let manifest = json!([{"Config": names.0, "RepoTags": [self.tag], "Layers": [names.1]}]);
-        let size = layer.len();
+        let mut blobs = Blobs::default();
+        let added = blobs.add_image(self, Layers::None)?;
+        let docker = json!([{
+            "Config": oci::path(&added.configuration),
+            "RepoTags": [self.tag],
+            "Layers": [oci::path(&added.layer)],
+        }]);
+        let mut manifest = added.manifest;
+        manifest["annotations"] = json!({"io.containerd.image.name": full_name(&self.tag)});
+        let mut files = blobs.files(&manifest);
+        files.insert("manifest.json".to_owned(), docker.to_string().into_bytes());
         let mut tar = tar::Builder::new(Vec::new());
-        for (name, content) in [
-            ("manifest.json", manifest.to_string().into_bytes()),
-            (names.0.as_str(), configuration),
-            (names.1.as_str(), layer),
-        ] {
-            layer::append(&mut tar, Path::new(name), tar::EntryType::Regular, &File::data(content))?;
+        for (name, content) in files {
+            layer::append(&mut tar, Path::new(&name), tar::EntryType::Regular, &File::data(content))?;
         }
-        Ok(Packed { id: format!("sha256:{id}"), size, archive: gzip(&tar.into_inner()?)? })
+        Ok(Packed {
+            id: added.configuration,
+            manifest: manifest["digest"].as_str().unwrap_or_default().to_owned(),
+            size: added.size,
+            archive: gzip(&tar.into_inner()?)?,
+        })
     }
 
     /// The image configuration of the OCI image specification, the part that Docker reads too.
@@ -83,6 +92,15 @@ impl Image {
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer_digest}")]},
             "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "landfall-images"}],
         })
+    }
+}
+
+/// A tag as containerd's image store keeps it: Docker's own short names are those of Docker's registry.
+fn full_name(tag: &str) -> String {
+    match tag.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => tag.to_owned(),
+        Some(_) => format!("docker.io/{tag}"),
+        None => format!("docker.io/library/{tag}"),
     }
 }
 
@@ -145,19 +163,54 @@ mod tests {
         assert_eq!((flags, time), (0, [0; 4].as_slice()));
     }
 
+    fn json(file: &[u8]) -> Value {
+        serde_json::from_slice(file).unwrap()
+    }
+
     #[test]
-    fn the_manifest_leads_to_a_configuration_and_a_layer_that_match_their_digests() {
+    fn dockers_manifest_leads_to_a_configuration_and_a_layer_that_match_their_digests() {
         let packed = image().pack().unwrap();
 
         let files = unpack(&packed.archive);
-        let manifest: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
+        let manifest = json(&files["manifest.json"]);
         let of = |value: &Value| files[value.as_str().unwrap()].clone();
         let (configuration, layer) = (of(&manifest[0]["Config"]), of(&manifest[0]["Layers"][0]));
         assert_eq!(manifest[0]["RepoTags"], json!(["example:1"]));
         assert_eq!(packed.id, format!("sha256:{}", digest(&configuration)));
         assert_eq!(packed.size, layer.len());
-        let configuration: Value = serde_json::from_slice(&configuration).unwrap();
-        assert_eq!(configuration["rootfs"]["diff_ids"], json!([format!("sha256:{}", digest(&layer))]));
+        let diff_ids = &json(&configuration)["rootfs"]["diff_ids"];
+        assert_eq!(*diff_ids, json!([format!("sha256:{}", digest(&layer))]));
+    }
+
+    #[test]
+    fn the_index_leads_to_the_same_configuration_and_layer() {
+        let packed = image().pack().unwrap();
+
+        let files = unpack(&packed.archive);
+        let docker = json(&files["manifest.json"]);
+        let entry = &json(&files["index.json"])["manifests"][0];
+        assert_eq!(entry["digest"], *packed.manifest);
+        assert_eq!(entry["annotations"]["io.containerd.image.name"], "docker.io/library/example:1");
+        let manifest = &files[&oci::path(&packed.manifest)];
+        assert_eq!(packed.manifest, format!("sha256:{}", digest(manifest)));
+        let manifest = json(manifest);
+        let path = |descriptor: &Value| json!(oci::path(descriptor["digest"].as_str().unwrap()));
+        assert_eq!(path(&manifest["config"]), docker[0]["Config"]);
+        assert_eq!(path(&manifest["layers"][0]), docker[0]["Layers"][0]);
+        assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar");
+    }
+
+    #[test]
+    fn a_short_name_is_one_of_dockers_registry() {
+        for (tag, name) in [
+            ("agent:1", "docker.io/library/agent:1"),
+            ("team/agent:1", "docker.io/team/agent:1"),
+            ("host.example/agent:1", "host.example/agent:1"),
+            ("localhost/agent:1", "localhost/agent:1"),
+            ("host:5000/agent:1", "host:5000/agent:1"),
+        ] {
+            assert_eq!(full_name(tag), name);
+        }
     }
 
     #[test]

@@ -29,7 +29,8 @@ use sbom::Contents;
 struct Cli {
     #[command(subcommand)]
     recipe: Recipe,
-    /// Where to write the docker-archive (FILE.tar.gz); the image's id is written beside it (FILE.id)
+    /// Where to write the archive for `docker load` (FILE.tar.gz). Beside it are the image's id (FILE.id) and the id that it has in
+    /// containerd's image store (FILE.manifest)
     #[arg(long, global = true, default_value = "image.tar.gz")]
     out: PathBuf,
     /// Print the files of the image with their sizes
@@ -205,6 +206,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn write(out: &Path, packed: &Packed) -> Result<()> {
     write_file(out, &packed.archive)?;
+    write_file(&beside(out, "manifest"), format!("{}\n", packed.manifest).as_bytes())?;
     write_file(&beside(out, "id"), format!("{}\n", packed.id).as_bytes())
 }
 
@@ -244,7 +246,7 @@ fn say(line: &str) -> io::Result<()> {
 
 fn report(image: &Image, packed: &Packed, list: Option<&layer::Files>) -> Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "image {}\nid    {}", image.tag, packed.id)?;
+    writeln!(out, "image {}\nid    {}\nid    {} in containerd", image.tag, packed.id, packed.manifest)?;
     writeln!(out, "size  {} bytes, {} compressed", packed.size, packed.archive.len())?;
     for (path, file) in list.into_iter().flatten() {
         writeln!(out, "{:>9}  {}", file.content.len(), path.display())?;

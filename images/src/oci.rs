@@ -1,4 +1,5 @@
-//! An image as registries keep it: an OCI image layout whose index lists one manifest for each platform.
+//! An OCI image layout: blobs that are called by their digests, and an index. As registries keep an image, the index lists one
+//! manifest for each platform.
 //! Pure; the same image is the same bytes on every machine. Refuses to know where registries are.
 
 use std::collections::BTreeMap;
@@ -12,16 +13,16 @@ use crate::layer;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIGURATION: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// Blobs by their digest (`sha256:...`), and which of them is the index.
+/// Blobs, and which of them is the index.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The digest of the index: what is pushed can be pulled by it.
     pub digest: String,
     /// By which the index can be found in the layout.
     pub tag: String,
-    blobs: BTreeMap<String, Vec<u8>>,
+    blobs: Blobs,
 }
 
 impl Layout {
@@ -31,7 +32,8 @@ impl Layout {
     /// When a path does not fit into an archive.
     pub fn of(tag: &str, images: &[Image]) -> io::Result<Self> {
         let mut blobs = Blobs::default();
-        let manifests = images.iter().map(|image| blobs.add_image(image)).collect::<io::Result<Vec<_>>>()?;
+        let add = |image| blobs.add_image(image, Compression::Gzip).map(|added| added.manifest);
+        let manifests = images.iter().map(add).collect::<io::Result<Vec<_>>>()?;
         let annotations = images.first().map(|image| &image.labels);
         let index = json!({
             "schemaVersion": 2,
@@ -40,34 +42,41 @@ impl Layout {
             "annotations": annotations,
         });
         let digest = blobs.add(index.to_string().into_bytes()).0;
-        Ok(Self { digest, tag: tag.to_owned(), blobs: blobs.0 })
+        Ok(Self { digest, tag: tag.to_owned(), blobs })
     }
 
     /// The files of the layout, by their path in it.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let blobs = self
-            .blobs
-            .iter()
-            .map(|(digest, blob)| (format!("blobs/{}", digest.replace(':', "/")), blob.clone()));
-        let entry = json!({
-            "schemaVersion": 2,
-            "manifests": [{
-                "mediaType": INDEX,
-                "digest": self.digest,
-                "size": self.blobs[&self.digest].len(),
-                "annotations": {"org.opencontainers.image.ref.name": self.tag},
-            }],
-        });
-        let marks = [
-            ("oci-layout".to_owned(), json!({"imageLayoutVersion": "1.0.0"}).to_string().into_bytes()),
-            ("index.json".to_owned(), entry.to_string().into_bytes()),
-        ];
-        blobs.chain(marks).collect()
+        let mut index = descriptor(INDEX, &(self.digest.clone(), self.blobs.0[&self.digest].len()));
+        index["annotations"] = json!({"org.opencontainers.image.ref.name": self.tag});
+        self.blobs.files(&index)
     }
 }
 
-#[derive(Default)]
-struct Blobs(BTreeMap<String, Vec<u8>>);
+/// How a layer is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As it is.
+    None,
+    /// As registries want it.
+    Gzip,
+}
+
+/// An image among blobs.
+pub struct Added {
+    /// The descriptor of the manifest.
+    pub manifest: Value,
+    /// The digest of the configuration.
+    pub configuration: String,
+    /// The digest of the layer.
+    pub layer: String,
+    /// Size of the layer, uncompressed, in bytes.
+    pub size: usize,
+}
+
+/// Blobs by their digest (`sha256:...`).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Blobs(BTreeMap<String, Vec<u8>>);
 
 impl Blobs {
     /// Adds a blob; gives its digest and its size.
@@ -77,22 +86,43 @@ impl Blobs {
         (digest, size)
     }
 
-    /// Adds layer, configuration and manifest of an image; gives the descriptor of the manifest.
-    fn add_image(&mut self, image: &Image) -> io::Result<Value> {
-        let layer = layer::to_tar(&image.files)?;
-        let configuration = self.add(image.configuration(&digest(&layer)).to_string().into_bytes());
-        let layer = self.add(gzip(&layer)?);
+    /// Adds layer, configuration and manifest of an image.
+    ///
+    /// # Errors
+    /// When a path does not fit into an archive.
+    pub fn add_image(&mut self, image: &Image, compression: Compression) -> io::Result<Added> {
+        let tar = layer::to_tar(&image.files)?;
+        let size = tar.len();
+        let configuration = self.add(image.configuration(&digest(&tar)).to_string().into_bytes());
+        let (media_type, blob) = match compression {
+            Compression::None => (LAYER.to_owned(), tar),
+            Compression::Gzip => (format!("{LAYER}+gzip"), gzip(&tar)?),
+        };
+        let layer = self.add(blob);
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": descriptor(CONFIGURATION, &configuration),
-            "layers": [descriptor(LAYER, &layer)],
+            "layers": [descriptor(&media_type, &layer)],
             "annotations": image.labels,
         });
         let mut entry = descriptor(MANIFEST, &self.add(manifest.to_string().into_bytes()));
         entry["platform"] = json!({"architecture": image.architecture, "os": "linux"});
-        Ok(entry)
+        Ok(Added { manifest: entry, configuration: configuration.0, layer: layer.0, size })
     }
+
+    /// The files of a layout whose index has one entry, by their path in it.
+    pub fn files(&self, entry: &Value) -> BTreeMap<String, Vec<u8>> {
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+        let marks = [("oci-layout", json!({"imageLayoutVersion": "1.0.0"})), ("index.json", index)];
+        let marks = marks.map(|(name, content)| (name.to_owned(), content.to_string().into_bytes()));
+        self.0.iter().map(|(digest, blob)| (path(digest), blob.clone())).chain(marks).collect()
+    }
+}
+
+/// Where in a layout the blob with that digest is.
+pub fn path(digest: &str) -> String {
+    format!("blobs/{}", digest.replace(':', "/"))
 }
 
 fn descriptor(media_type: &str, (digest, size): &(String, usize)) -> Value {
@@ -118,8 +148,7 @@ mod tests {
 
     fn blob(layout: &Layout, descriptor: &Value) -> Value {
         let files = layout.files();
-        let digest = descriptor["digest"].as_str().unwrap().replace(':', "/");
-        let blob = &files[&format!("blobs/{digest}")];
+        let blob = &files[&path(descriptor["digest"].as_str().unwrap())];
         assert_eq!(descriptor["size"], blob.len());
         serde_json::from_slice(blob).unwrap_or_default()
     }
@@ -144,8 +173,8 @@ mod tests {
     fn every_blob_is_called_by_its_digest() {
         let layout = Layout::of("1", &[image("amd64")]).unwrap();
 
-        assert_eq!(layout.blobs.len(), 4);
-        for (name, blob) in &layout.blobs {
+        assert_eq!(layout.blobs.0.len(), 4);
+        for (name, blob) in &layout.blobs.0 {
             assert_eq!(*name, format!("sha256:{}", digest(blob)));
         }
     }

@@ -52,7 +52,7 @@ fn pack_agent(folder: &Path, dpkg_query: Option<&str>) -> Output {
 }
 
 #[test]
-fn two_packs_leave_the_same_archive_and_its_id_beside_it() {
+fn two_packs_leave_the_same_archive_and_its_ids_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");
     static_program(&program);
@@ -62,9 +62,11 @@ fn two_packs_leave_the_same_archive_and_its_id_beside_it() {
     assert!(output.status.success() && pack(&program, &second).status.success(), "{output:?}");
 
     assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap());
-    let id = fs::read_to_string(first.with_file_name("image.id")).unwrap();
-    assert!(id.starts_with("sha256:"), "{id}");
-    assert!(String::from_utf8(output.stdout).unwrap().contains(id.trim()));
+    let said = String::from_utf8(output.stdout).unwrap();
+    for name in ["image.id", "image.manifest"] {
+        let id = fs::read_to_string(first.with_file_name(name)).unwrap();
+        assert!(id.starts_with("sha256:") && said.contains(id.trim()), "{id}: {said}");
+    }
 }
 
 #[test]

@@ -8,7 +8,9 @@ use crate::{docker::Docker, error::Error, progress::Progress};
 
 /// What `docker load` takes, compressed; empty if the program was built without it.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/agent-image.tar.gz"));
-const ID: &str = env!("LANDFALL_AGENT_IMAGE_ID");
+/// What engines call the image once it is loaded: by the digest of its configuration, or, in containerd's image store, by that of
+/// its manifest. Either is proof of what is in it. A tag is none, as anybody may give it to another image.
+const IDS: [&str; 2] = [env!("LANDFALL_AGENT_IMAGE_ID"), env!("LANDFALL_AGENT_IMAGE_MANIFEST")];
 const TAG: &str = concat!("landfall-agent:", env!("CARGO_PKG_VERSION"));
 
 /// The id of the agent's image: that of `reference`, or else of the one that is carried, which is loaded if need be.
@@ -22,16 +24,22 @@ pub async fn provide(docker: &Docker, reference: Option<&str>, progress: &Progre
     if ARCHIVE.is_empty() {
         return Err(Error::NoCarriedImage);
     }
-    if let Some(id) = docker.image(ID).await? {
+    if let Some(id) = carried(docker).await? {
         return Ok(id);
     }
     progress.step("loading the agent image");
     docker.load(archive().map_err(|error| Error::Io("unpack the agent image", error))?).await?;
-    // An engine that keeps images by the digest of their manifest knows ours by its tag only.
-    match docker.image(ID).await? {
-        Some(id) => Ok(id),
-        None => docker.image(TAG).await?.ok_or_else(|| Error::NoImage(TAG.to_owned())),
+    carried(docker).await?.ok_or_else(|| Error::NoImage(TAG.to_owned()))
+}
+
+/// The id of the image that is carried, if it is there.
+async fn carried(docker: &Docker) -> Result<Option<String>, Error> {
+    for id in IDS {
+        if let Some(id) = docker.image(id).await? {
+            return Ok(Some(id));
+        }
     }
+    Ok(None)
 }
 
 /// The image of that name, which is pulled if it is not there and its name says from where.

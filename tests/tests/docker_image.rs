@@ -15,9 +15,21 @@ fn the_image_is_loaded_where_it_is_not() {
     let (target, interface) = (Target::web(), lan.host_port());
     landfall(&["up", "-q", &target.name, &interface]).done();
     let image = landfall_tests::docker::inspect(&target.network_container(), "{{.Image}}");
-    let id = fs::read_to_string(path("LANDFALL_TEST_IMAGES").join("../image/landfall-agent.id"))
-        .expect("make build");
-    assert_eq!(image, id.trim());
+    // It is called by its configuration, or by its manifest
+    let packed = path("LANDFALL_TEST_IMAGES").join("../image/landfall-agent");
+    let ids = ["id", "manifest"]
+        .map(|extension| fs::read_to_string(packed.with_extension(extension)).expect("make build"));
+    assert!(ids.iter().any(|id| id.trim() == image), "{image} is not one of {ids:?}");
+}
+
+#[test]
+fn the_image_is_loaded_only_once() {
+    let mut lan = Lan::new();
+    let (first, second, interface) = (Target::web(), Target::web(), lan.host_port());
+    landfall(&["up", &first.name, &interface]).done();
+    let up = landfall(&["up", &second.name, &interface]);
+    assert!(!up.stderr.contains("loading the agent image"), "{}", up.stderr);
+    up.done();
 }
 
 #[test]
