@@ -303,10 +303,7 @@ bench-dhcp: clients root programs build ## Measure the DHCP client beside others
 
 .PHONY: mutants
 mutants: ## Put bugs of other clients into ours, see the tests find them, and write docs/mutants.md
-	@mkdir -p target
-	@tests/mutants/run > target/mutants.md
-	@{ sed -n '/^|/q;p' docs/mutants.md; cat target/mutants.md; } > target/mutants-page.md
-	@mv target/mutants-page.md docs/mutants.md
+	@cargo run --quiet --locked -p landfall-tests --bin mutants
 
 # libFuzzer needs unstable flags of the compiler, but not another compiler. Our decoders have no unsafe code: a sanitizer
 # (SANITIZER=address) would look for what cannot be there, at a third of the speed.
