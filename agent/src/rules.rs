@@ -6,13 +6,21 @@ use landfall_api::{Family, Forward, InterfaceName, Namespace, Spec};
 use nftables::schema::Nftables;
 use tracing::{info, warn};
 
-use crate::nat::{self, NftError};
+use crate::nat::{self, InForce, NftError};
 
 /// The forwards that are in force from now on, or why they are not.
 pub type Applied = Result<Vec<Forward>, NftError>;
 
 /// What was asked of the kernel, and what came of it.
-type Transaction = (Vec<Forward>, Result<Option<String>, NftError>);
+struct Transaction {
+    forward: Vec<Forward>,
+    /// The interfaces of its flowtable.
+    short_cut: BTreeSet<String>,
+    /// What there is if it succeeds, and what there was to change; none if the whole table was replaced.
+    after: InForce,
+    before: Option<InForce>,
+    applied: Result<Option<String>, NftError>,
+}
 
 /// The rules in the kernel, and those on their way there.
 pub struct Rules {
@@ -26,17 +34,54 @@ pub struct Rules {
     asked: Vec<Forward>,
     /// The places that nothing is to be led to.
     out: BTreeSet<Ipv4Addr>,
-    /// The interfaces between which packets take a short cut; none if they are not to.
-    short_cut: Option<BTreeSet<String>>,
+    /// None if packets are not to take one.
+    short_cut: Option<ShortCut>,
     warning: Option<String>,
     wanted: Option<Vec<Forward>>,
     transaction: Option<Pin<Box<dyn Future<Output = Transaction>>>>,
 }
 
-/// Whether a transaction has ever succeeded.
+/// The flowtable. Pure.
+#[derive(Debug, Default)]
+struct ShortCut {
+    /// The interfaces that it is to hold.
+    interfaces: BTreeSet<String>,
+    /// Those for which the kernel has refused it. It may take others: one of these may be about to go.
+    refused: Option<BTreeSet<String>>,
+}
+
+impl ShortCut {
+    /// Whether these interfaces are others than before.
+    fn change(&mut self, interfaces: BTreeSet<String>) -> bool {
+        let are_others = self.interfaces != interfaces;
+        self.interfaces = interfaces;
+        are_others
+    }
+
+    /// The interfaces to try now; none where there is nothing between which to pass packets on.
+    fn to_try(&self) -> BTreeSet<String> {
+        let is_hopeless = self.interfaces.len() < 2 || self.refused.as_ref() == Some(&self.interfaces);
+        if is_hopeless { BTreeSet::new() } else { self.interfaces.clone() }
+    }
+
+    /// Remembers that the kernel has taken these.
+    fn accept(&mut self, tried: &BTreeSet<String>) {
+        if !tried.is_empty() {
+            self.refused = None;
+        }
+    }
+
+    /// Remembers that the kernel refuses these; gives whether that is news.
+    fn refuse(&mut self, tried: BTreeSet<String>) -> bool {
+        self.refused.replace(tried).is_none()
+    }
+}
+
+/// What the kernel has of ours.
 enum State {
     Absent,
-    InForce,
+    /// And of what it consists; none if that is not certain.
+    InForce(Option<InForce>),
 }
 
 impl Rules {
@@ -53,7 +98,7 @@ impl Rules {
             asked: forward.clone(),
             forward,
             out,
-            short_cut: spec.offload.then(BTreeSet::new),
+            short_cut: spec.offload.then(ShortCut::default),
             warning: None,
             wanted,
             transaction: None,
@@ -81,16 +126,14 @@ impl Rules {
 
     /// Whether there are rules in the kernel.
     pub fn are_in_force(&self) -> bool {
-        matches!(self.state, State::InForce)
+        matches!(self.state, State::InForce(_))
     }
 
     /// Passes on by a short cut, from now on, what comes over one of these interfaces and leaves over another, if that is
     /// wanted. Loopbacks are none of them.
     pub fn shorten<'a>(&mut self, interfaces: impl Iterator<Item = &'a str>) {
-        let Some(known) = &mut self.short_cut else { return };
-        let now: BTreeSet<String> = interfaces.filter(|name| *name != "lo").map(str::to_owned).collect();
-        if *known != now {
-            *known = now;
+        let Some(short_cut) = &mut self.short_cut else { return };
+        if short_cut.change(interfaces.filter(|name| *name != "lo").map(str::to_owned).collect()) {
             self.wanted = Some(self.asked.clone());
         }
     }
@@ -109,51 +152,89 @@ impl Rules {
             if self.transaction.is_none()
                 && let Some(forward) = self.wanted.take()
             {
-                let reduced: Vec<Forward> =
-                    forward.iter().map(|forward| forward.without(&self.out)).collect();
-                let ruleset = self.ruleset(&reduced);
-                let may_be_stale = self.are_in_force() && self.namespace.is_own();
-                self.transaction = Some(Box::pin(async move {
-                    let applied = match nat::apply(ruleset).await {
-                        Ok(()) if may_be_stale => Ok(end_stale(&reduced).await),
-                        applied => applied.map(|()| None),
-                    };
-                    (forward, applied)
-                }));
+                self.transaction = Some(Box::pin(self.begin(forward)));
             }
             let Some(transaction) = &mut self.transaction else {
                 return future::pending().await;
             };
-            let (forward, applied) = transaction.await;
+            let ended = transaction.await;
             self.transaction = None;
-            match applied {
-                Ok(warning) => {
-                    self.warning = warning.or(self.warning.take());
-                    self.state = State::InForce;
-                    self.forward.clone_from(&forward);
-                    return Ok(forward);
-                }
-                // Without it there is no more to ask for than every kernel has.
-                Err(error) if self.short_cut.as_ref().is_some_and(|interfaces| interfaces.len() > 1) => {
-                    self.short_cut = None;
-                    self.warning = Some(format!("packets take no short cut here: {error}"));
-                    self.wanted.get_or_insert(forward);
-                }
-                Err(error) => {
-                    if self.wanted.is_none() {
-                        self.asked.clone_from(&self.forward);
-                    }
-                    return Err(error);
-                }
+            if let Some(applied) = self.end(ended) {
+                return applied;
             }
         }
     }
 
-    fn ruleset(&self, forward: &[Forward]) -> Nftables<'static> {
+    /// The transaction that puts these forwards into force.
+    fn begin(&self, forward: Vec<Forward>) -> impl Future<Output = Transaction> + use<> {
+        let reduced: Vec<Forward> = forward.iter().map(|forward| forward.without(&self.out)).collect();
+        let short_cut = self.short_cut.as_ref().map(ShortCut::to_try).unwrap_or_default();
+        let ruleset = self.ruleset(&short_cut, &reduced);
+        let after = InForce::of(&ruleset);
+        let before = if let State::InForce(before) = &self.state { before.clone() } else { None };
+        let ruleset = match &before {
+            Some(before) => before.change(&after, ruleset),
+            None => ruleset,
+        };
+        let may_be_stale = self.are_in_force() && self.namespace.is_own();
+        async move {
+            let applied = match nat::apply(ruleset).await {
+                Ok(()) if may_be_stale => Ok(end_stale(&reduced).await),
+                applied => applied.map(|()| None),
+            };
+            Transaction { forward, short_cut, after, before, applied }
+        }
+    }
+
+    /// Takes note of what came of a transaction; none if there is another way to try.
+    fn end(&mut self, transaction: Transaction) -> Option<Applied> {
+        let Transaction { forward, short_cut: tried, after, before, applied } = transaction;
+        if let (State::InForce(known), Err(NftError::Stuck | NftError::Run(_))) = (&mut self.state, &applied)
+        {
+            // It may have been carried out.
+            *known = None;
+        }
+        match applied {
+            Ok(warning) => {
+                self.warning = warning.or(self.warning.take());
+                self.state = State::InForce(Some(after));
+                self.forward.clone_from(&forward);
+                if let Some(short_cut) = &mut self.short_cut {
+                    short_cut.accept(&tried);
+                }
+                Some(Ok(forward))
+            }
+            // Without it there is no more to ask for than every kernel has.
+            Err(error) if !tried.is_empty() => {
+                let is_news = self.short_cut.as_mut().is_some_and(|short_cut| short_cut.refuse(tried));
+                if is_news {
+                    self.warning = Some(format!("packets take no short cut here: {error}"));
+                }
+                self.wanted.get_or_insert(forward);
+                None
+            }
+            // Somebody has changed the table, or removed it: it is replaced, with all that it may have.
+            Err(NftError::Refused(_)) if before.is_some() => {
+                self.state = State::InForce(None);
+                if let Some(short_cut) = &mut self.short_cut {
+                    short_cut.refused = None;
+                }
+                self.wanted.get_or_insert(forward);
+                None
+            }
+            Err(error) => {
+                if self.wanted.is_none() {
+                    self.asked.clone_from(&self.forward);
+                }
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn ruleset(&self, short_cut: &BTreeSet<String>, forward: &[Forward]) -> Nftables<'static> {
         match self.namespace {
             Namespace::Own => {
-                let short_cut = self.short_cut.iter().flatten().cloned().collect();
-                nat::ruleset(&self.uplink, self.family, short_cut, forward)
+                nat::ruleset(&self.uplink, self.family, short_cut.iter().cloned().collect(), forward)
             }
             Namespace::Shared => nat::shared(&self.uplink, self.family, forward),
         }
@@ -178,5 +259,40 @@ async fn end_stale(forward: &[Forward]) -> Option<String> {
             None
         }
         Err(error) => Some(format!("connections that lead elsewhere go on: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_refused_short_cut_is_tried_again_with_other_interfaces_and_complained_of_once() {
+        let mut short_cut = ShortCut::default();
+        assert_eq!(short_cut.to_try(), names(&[]), "there is nothing to be passed on yet");
+        assert!(short_cut.change(names(&["lan0"])));
+        assert_eq!(short_cut.to_try(), names(&[]));
+        // Given an interface that has just gone when it is tried
+        let (gone, left) = (names(&["lan0", "wire0", "wire1"]), names(&["lan0", "wire0"]));
+        assert!(short_cut.change(gone.clone()));
+        assert_eq!(short_cut.to_try(), gone);
+        assert!(short_cut.refuse(gone.clone()));
+        assert_eq!(short_cut.to_try(), names(&[]), "the rules come into force without it");
+        short_cut.accept(&names(&[]));
+        // When that is known
+        assert!(short_cut.change(left.clone()));
+        // Then it is tried with those that are left
+        assert_eq!(short_cut.to_try(), left);
+        assert!(!short_cut.refuse(left.clone()), "a kernel that has none refuses them, too");
+        assert_eq!(short_cut.to_try(), names(&[]));
+        // And one that was taken and is refused later is worth another word
+        assert!(short_cut.change(gone.clone()));
+        short_cut.accept(&gone);
+        assert!(!short_cut.change(gone.clone()));
+        assert!(short_cut.refuse(gone));
     }
 }

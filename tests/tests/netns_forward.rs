@@ -225,6 +225,36 @@ fn of_many_replacements_the_last_one_wins() {
 }
 
 #[test]
+fn a_change_of_the_forwards_changes_no_more_than_they_do() {
+    // Given the table, the chains and the maps that forwards have made
+    let forwards = |tcp: &str| [forward("tcp", tcp, TARGET), forward("udp", "53", TARGET)].concat();
+    let mut scene = Scene::new(&forwards("80"), SERVICES);
+    let handles = |scene: &Scene| -> Vec<String> {
+        let ruleset = scene.agent.namespace.run(&["nft", "-a", "list", "table", "inet", "landfall"]);
+        // A new table numbers its chains like an old one
+        let kept = ["table ", "chain ", "map udp_"];
+        let is_kept = |line: &&str| kept.iter().any(|begin| line.trim_start().starts_with(begin));
+        ruleset.lines().filter(is_kept).map(str::to_owned).collect()
+    };
+    let before = handles(&scene);
+    assert_eq!(before.len(), 10, "{before:?}");
+    // When a forward of the other protocol is replaced
+    scene.agent.tell(&spec(&forwards("6001")));
+    scene.agent.forwarding();
+    // Then they are the same: a packet that is between two of them meets no gap
+    assert_eq!(handles(&scene), before);
+    let client = scene.lan.client();
+    assert!(fetch(&client, scene.port(6001)).is_ok());
+    assert!(connect(&client, scene.port(80)).is_err());
+    // And when somebody has taken the table away, it is made again
+    scene.agent.namespace.run(&["nft", "delete", "table", "inet", "landfall"]);
+    scene.agent.tell(&spec(&forwards("7002")));
+    scene.agent.forwarding();
+    assert!(fetch(&client, scene.port(7002)).is_ok());
+    assert_eq!(handles(&scene).len(), 10);
+}
+
+#[test]
 fn where_the_kernel_has_no_short_cut_packets_go_the_long_way() {
     let lan = Lan::new();
     let mut agent = Agent::new();

@@ -63,7 +63,11 @@ pub(super) fn removal() -> Batch<'static> {
 }
 
 pub(super) fn table() -> NfListObject<'static> {
-    NfListObject::Table(Table { family: NfFamily::INet, name: TABLE.into(), handle: None })
+    NfListObject::Table(table_of_ours())
+}
+
+pub(super) fn table_of_ours() -> Table<'static> {
+    Table { family: NfFamily::INet, name: TABLE.into(), handle: None }
 }
 
 pub(super) fn chain(

@@ -3,11 +3,12 @@
 use std::net::Ipv4Addr;
 
 use landfall_api::{Destination, Family, Forward, PortRange, Protocol};
+use nftables::schema::Nftables;
 use proptest::prelude::*;
 use serde_json::Value;
 use snapbox::assert_data_eq;
 
-use super::{json::to_json, ruleset, shared};
+use super::{InForce, json::to_json, ruleset, shared};
 
 fn forward(protocol: Protocol, port: &str, address: &str, private: Option<&str>) -> Forward {
     let range = |text: &str| text.parse::<PortRange>().expect("a port or a range");
@@ -324,4 +325,55 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_change_leaves_the_chains_and_the_maps_that_lead_where_they_led() {
+    let tcp = |port: &str| forward(Protocol::Tcp, port, "172.17.0.2", None);
+    let udp = || forward(Protocol::Udp, "53", "172.17.0.2", None);
+    let rules = |interfaces: &[&str], forward: &[Forward]| {
+        let interfaces = interfaces.iter().map(ToString::to_string).collect();
+        ruleset(&"lan0".parse().expect("a name"), Family::V4, interfaces, forward)
+    };
+    let old = InForce::of(&rules(&["lan0", "wire0"], &[tcp("80"), udp()]));
+    let new = rules(&["lan0", "wire0", "wire1"], &[tcp("81"), udp()]);
+    let changed = to_json(&change(&old, new.clone()));
+    let commands = |verb: &str, kind: &str| -> Vec<String> {
+        let all = changed["nftables"].as_array().expect("a list").iter();
+        let objects = all.filter_map(|object| object.get(verb)?.get(kind));
+        objects.map(|object| object["name"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(commands("flush", "table"), ["landfall"]);
+    assert_eq!(
+        [commands("delete", "table"), commands("delete", "chain"), commands("add", "chain")],
+        [[""; 0]; 3]
+    );
+    assert_eq!(
+        (commands("delete", "map"), commands("add", "map")),
+        (vec!["tcp_address".into()], vec!["tcp_address".into()])
+    );
+    assert_eq!(commands("delete", "flowtable"), commands("add", "flowtable"));
+    assert_eq!(commands("delete", "set").len(), 4);
+    assert_eq!(commands("add", "set").len(), 4);
+    assert_eq!(commands("add", "rule").len(), added(&new, "rule"));
+    // What has other chains, or none, is no change of these
+    for other in [
+        shared(&"ll0".parse().expect("a name"), Family::Both, &[]),
+        shared(&"ll0".parse().expect("a name"), Family::V4, &[]),
+    ] {
+        assert_eq!(change(&old, other.clone()), other);
+        assert_eq!(change(&InForce::of(&other), new.clone()), new);
+    }
+    let nothing = shared(&"ll0".parse().expect("a name"), Family::V4, &[]);
+    assert_eq!(change(&InForce::of(&nothing), nothing.clone()), nothing, "there is no table to be changed");
+}
+
+fn change(old: &InForce, new: Nftables<'static>) -> Nftables<'static> {
+    old.change(&InForce::of(&new), new)
+}
+
+fn added(ruleset: &Nftables<'_>, kind: &str) -> usize {
+    let json = to_json(ruleset);
+    let all = json["nftables"].as_array().expect("a list").iter();
+    all.filter(|object| object["add"].get(kind).is_some()).count()
 }
