@@ -78,7 +78,6 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
     };
     let mut rules = Rules::new(&spec);
     let mut replicas = Replicas::watch(&spec).await?;
-    rules.shorten(replicas.interfaces());
     let mut uplink = Uplink::watch(&spec, started, reporter).await?;
     let mut uplink6 = if spec.family.has_v6() {
         let watching = Uplink6::watch(&spec, started, reporter).await;
@@ -90,6 +89,7 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
     if let Some(happening) = uplink.next().now_or_never() {
         uplink.handle(happening?).await?;
     }
+    shorten(&mut rules, &replicas, &uplink);
     loop {
         select! {
             () = stop.asked() => break,
@@ -104,10 +104,13 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
             changed = replicas.next() => {
                 changed?;
                 replicas.look().await?;
-                rules.shorten(replicas.interfaces());
+                shorten(&mut rules, &replicas, &uplink);
                 follow(&mut replicas, &mut rules, reporter);
             }
-            happening = uplink.next() => uplink.handle(happening?).await?,
+            happening = uplink.next() => {
+                uplink.handle(happening?).await?;
+                shorten(&mut rules, &replicas, &uplink);
+            }
             happening = next(&mut uplink6) => {
                 match (do_without(happening, &spec, reporter)?, &mut uplink6) {
                     (Some(happening), Some(uplink6)) => uplink6.handle(happening).await,
@@ -122,6 +125,12 @@ pub async fn run(started: Instant, reporter: &Reporter) -> Result<(), Error> {
     uplink.stop().await?;
     rules.remove().await;
     Ok(())
+}
+
+/// Says between which interfaces packets take a short cut. The uplink is one of them before it has an address, so that the rules are
+/// not to be changed for it when that is known and somebody has begun to use it.
+fn shorten(rules: &mut Rules, replicas: &Replicas, uplink: &Uplink<'_>) {
+    rules.shorten(replicas.interfaces().chain(uplink.interface()));
 }
 
 /// Goes on without IPv6 where there is to be IPv4.

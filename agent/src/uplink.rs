@@ -131,6 +131,11 @@ impl<'a> Uplink<'a> {
         }
     }
 
+    /// Its interface, while that is there.
+    pub fn interface(&self) -> Option<&str> {
+        self.attached.as_ref().map(|_| self.name.as_str())
+    }
+
     /// Waits for the next thing to happen. Cancel-safe.
     ///
     /// # Errors
@@ -186,10 +191,8 @@ impl<'a> Uplink<'a> {
     /// If the kernel refuses.
     pub async fn stop(&mut self) -> Result<(), UplinkError> {
         self.step(Event::Stop).await?;
-        match &self.attached {
-            Some(Attached { link, .. }) => Ok(self.links.bring_down(link).await?),
-            None => Ok(()),
-        }
+        let Some(Attached { link, .. }) = &self.attached else { return Ok(()) };
+        Ok(self.links.bring_down(link).await?)
     }
 
     async fn changed(&mut self, link: Link) -> Result<(), UplinkError> {

@@ -266,17 +266,19 @@ fn where_the_kernel_has_no_short_cut_packets_go_the_long_way() {
         let flowtable = "add flowtable inet t f { hook ingress priority 0; devices = { wire0, wire1 }; }";
         other.command("nft").arg(flowtable).output().is_ok_and(|done| done.status.success())
     };
-    agent.tell(&spec(&forward("tcp", "80", TARGET)).replacen("interface:", "offload: true\ninterface:", 1));
-    let address = address(&agent.ready());
     let target = agent.target();
-    serve(&target, "--tcp 80");
+    agent.tell(&spec(&forward("tcp", "80", TARGET)).replacen("interface:", "offload: true\ninterface:", 1));
+    // Then they take it from the first on where there is one, and where there is none that is said
     if !has_flowtables {
-        let said = agent.expect("a warning", |event| {
-            if let Event::Warning { message } = event { Some(message) } else { None }
+        let said = agent.expect("a warning", |event| match event {
+            Event::Warning { message } => Some(message),
+            Event::Forwarding { .. } => panic!("nobody knows yet that there is no short cut"),
+            _ => None,
         });
         assert!(said.starts_with("packets take no short cut here: "), "{said}");
     }
-    agent.forwarding();
+    let address = address(&agent.ready());
+    serve(&target, "--tcp 80");
     assert!(fetch(&lan.client(), SocketAddrV4::new(address, 80)).is_ok());
     let ruleset = agent.namespace.run(&["nft", "list", "ruleset"]);
     assert_eq!(ruleset.contains("flowtable short_cut"), has_flowtables, "{ruleset}");
