@@ -66,7 +66,7 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Binds a port that may have been another socket's a moment ago: a child that another thread has just forked holds what was open
+/// Binds a port, or connects from it, that may have been another socket's a moment ago: a child that another thread has just forked holds what was open
 /// then until it executes its program.
 ///
 /// # Panics
@@ -74,7 +74,9 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 pub fn wait_until_bound<T>(mut bind: impl FnMut() -> io::Result<T>) -> T {
     let mut bound = bind();
     wait_until("the port is free", || {
-        let is_taken = bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+        // The latter says `connect`.
+        let taken = [io::ErrorKind::AddrInUse, io::ErrorKind::AddrNotAvailable];
+        let is_taken = bound.as_ref().is_err_and(|error| taken.contains(&error.kind()));
         if is_taken {
             bound = bind();
         }

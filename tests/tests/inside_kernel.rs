@@ -2,20 +2,23 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket},
     thread,
     time::Duration,
 };
 
 use landfall_tests::{
-    client::{ask, connect, echo_from, fetch},
-    docker::{Target, WEB, inspect},
-    lan::{CLIENT, Lan},
+    client::{ask, connect, echo_from, fetch, seen, seen_by_udp, seen_in},
+    docker::{FORWARDS, SERVICES, Target, WEB, inspect},
+    lan::{CLIENT, Lan, ROUTED_CLIENT},
     landfall::{in_vain, landfall},
     netns::Netns,
-    run::{output, run, slowness, unique},
+    run::{output, run, slowness, unique, wait_until, wait_until_bound},
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// A page of more than the first packets of a connection.
+const PAGE: usize = 10_000_000;
 
 /// Its protocol number (RFC 9260).
 const SCTP: i32 = 132;
@@ -108,7 +111,8 @@ fn packets_of_established_connections_take_a_short_cut() {
 #[test]
 fn what_takes_a_short_cut_leads_where_the_forward_leads_now() {
     let mut lan = Lan::new();
-    let (target, interface, client) = (Target::run(&[WEB, "--udp", "5353"]), lan.host_port(), lan.client());
+    let (target, interface, client) =
+        (serving(&[WEB, "--udp", "5353"], &[5353]), lan.host_port(), lan.client());
     let up = |port: &str| {
         let said = landfall(&["up", "-q", &target.name, &interface, "--offload", "-p", port]).done();
         SocketAddrV4::new(said.trim().parse().expect("an address"), 53)
@@ -122,6 +126,106 @@ fn what_takes_a_short_cut_leads_where_the_forward_leads_now() {
     // When the forward leads where nobody answers, nobody does
     up("53:5354/udp");
     assert!(ask().is_err());
+}
+
+/// A target that serves these ports already: nobody repeats a datagram that comes too early.
+fn serving(arguments: &[&str], ports: &[u16]) -> Target {
+    let target = Target::run(arguments);
+    wait_until("the target serves", || {
+        let sockets = target.inside(&["ss", "-Htuln"]);
+        ports.iter().all(|port| sockets.contains(&format!(":{port} ")))
+    });
+    target
+}
+
+/// Runs `up --offload`, and gives the address.
+fn up_by_short_cut(target: &Target, interface: &str, options: &[&str]) -> Ipv4Addr {
+    let said = landfall(&[&["up", "-q", &target.name, interface, "--offload"], options].concat()).done();
+    // Whoever comes first takes it already
+    let inside = format!("--net=/proc/{}/ns/net", inspect(&target.network_container(), "{{.State.Pid}}"));
+    let ruleset = run(&["nsenter", &inside, "nft", "list", "ruleset"]);
+    assert!(ruleset.contains("@short_cut"), "{ruleset}");
+    said.trim().parse().expect("an address")
+}
+
+fn large_page(stream: &mut TcpStream) {
+    stream.write_all(format!("GET /{PAGE} HTTP/1.1\r\n\r\n").as_bytes()).expect("it reads");
+    let (mut head, mut last) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut last).expect("an answer");
+        head.extend(last);
+    }
+    stream.read_exact(&mut vec![0; PAGE]).expect("all of it");
+}
+
+#[test]
+fn a_connection_that_took_a_short_cut_ends_as_others_do() {
+    let mut lan = Lan::new();
+    let (target, interface, client) = (Target::web(), lan.host_port(), lan.client());
+    let address = SocketAddrV4::new(up_by_short_cut(&target, &interface, &[]), 80);
+    let inside = Netns::attach(&inspect(&target.network_container(), "{{.State.Pid}}"));
+    let mut stream = connect(&client, address).expect("an answer");
+    large_page(&mut stream);
+    let is_forgotten = || {
+        let tracked = inside.run(&["cat", "/proc/net/nf_conntrack"]);
+        let left = |line: &str| line.split_whitespace().nth(4).and_then(|left| left.parse::<u32>().ok());
+        tracked.lines().all(|line| left(line).is_some_and(|seconds| seconds < 1000))
+    };
+    assert!(!is_forgotten());
+    // When it is ended, then it is not remembered as one that goes on
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+    drop(stream);
+    wait_until("it is forgotten soon", is_forgotten);
+    // And another one may begin at once from the same port
+    for _ in 0..3 {
+        let socket = client.within(|| Socket::new(Domain::IPV4, Type::STREAM, None)).expect("a socket");
+        let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 40_001);
+        socket.set_reuse_address(true).and_then(|()| socket.bind(&from.into())).expect("the port");
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket");
+        let limit = Duration::from_secs(2) * slowness();
+        wait_until_bound(|| socket.connect_timeout(&address.into(), limit));
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(limit)).expect("a time");
+        large_page(&mut stream);
+    }
+}
+
+#[test]
+fn datagrams_of_every_size_arrive_by_a_short_cut() {
+    let mut lan = Lan::new();
+    let (target, interface) = (serving(&SERVICES, &[80, 53, 54]), lan.host_port());
+    let address = up_by_short_cut(&target, &interface, &["-p", "5300:53/udp", "-p", "54/udp"]);
+    for (client, its_address) in [(lan.client(), CLIENT), (lan.routed_client(), ROUTED_CLIENT)] {
+        let socket = client.within(|| UdpSocket::bind("0.0.0.0:0")).expect("a port");
+        socket.connect((address, 5300)).expect("a route");
+        socket.set_read_timeout(Some(Duration::from_secs(2) * slowness())).expect("a time");
+        // Those of 3000 octets come in parts
+        for size in [10, 1000, 3000, 10, 3000, 1000] {
+            socket.send(&vec![b'x'; size]).expect("it is sent");
+            let length = socket.recv(&mut [0; 4000]).unwrap_or_else(|error| panic!("{size}: {error}"));
+            assert_eq!(length, size);
+        }
+        for _ in 0..3 {
+            assert_eq!(seen_by_udp(&client, (address, 54)), its_address, "from a connected socket");
+        }
+    }
+}
+
+#[test]
+fn the_host_is_served_beside_a_short_cut() {
+    let mut lan = Lan::new();
+    let interface = lan.host_port();
+    run(&["ip", "addr", "add", "10.99.0.6/24", "dev", &interface, "noprefixroute"]);
+    let (target, client) = (serving(&SERVICES, &[80, 53, 54]), lan.client());
+    let address = up_by_short_cut(&target, &interface, &[&FORWARDS[..], &["--host-access"]].concat());
+    let mut host = TcpStream::connect((address, 80)).expect("an answer");
+    for _ in 0..3 {
+        assert_eq!(seen_in(&ask(&mut host).expect("a page")), "10.99.0.6");
+        assert_eq!(
+            (seen(&client, (address, 80)), seen_by_udp(&client, (address, 53))),
+            (CLIENT.into(), CLIENT.into())
+        );
+    }
 }
 
 #[test]
