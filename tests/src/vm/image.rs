@@ -81,8 +81,8 @@ fn make(recipe: &[String], folder: &Path) -> Result<()> {
     succeed(Command::new("mmdebstrap").args(recipe).current_dir(&work))?;
     let finished = work.join("finished");
     fs::create_dir(&finished)?;
-    // Only now is it known which kernel it is.
-    inside(&["sh", "-c", "mv root/boot/vmlinuz-* finished/vmlinuz"])?;
+    // Only now is it known which kernel it is; unstable has it beside its modules.
+    inside(&["sh", "-c", "mv $(ls root/boot/vmlinuz-* root/usr/lib/modules/*/vmlinuz) finished/vmlinuz"])?;
     inside(&["mke2fs", "-q", "-t", "ext4", "-d", "root", "finished/root.img", "4G"])?;
     fs::rename(finished, folder)?;
     fs::remove_dir_all(&work)?;

@@ -5,8 +5,9 @@ use super::release::Release;
 /// What is carried out on the new root, `$1`.
 const HOOKS: &[&str] = &[
     // The kernel, without what would make an initramfs for it: ours boots from NVMe, which is built in.
-    r#"chroot "$1" sh -c 'cd /var/tmp && apt-get -q download $(apt-cache depends linux-image-cloud-amd64 | sed -n "s/^ *Depends: //p")'"#,
-    r#"dpkg-deb --fsys-tarfile "$1"/var/tmp/linux-image-*.deb | tar -x --keep-directory-symlink -C "$1" && rm "$1"/var/tmp/*.deb"#,
+    // Unstable has it in several packages.
+    r#"chroot "$1" sh -c 'cd /var/tmp && apt-get -q download $(apt-cache depends --recurse --important linux-image-cloud-amd64 | grep -E "^linux-(base|binary|image|modules)-[0-9]")'"#,
+    r#"for deb in "$1"/var/tmp/linux-*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$1" && rm "$deb" || exit 1; done"#,
     r#"chroot "$1" depmod "$(ls "$1"/lib/modules)""#,
     // A parent interface has an address by DHCP of its own, as on most hosts.
     r#"printf '[Match]\nName=eth*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n[DHCPv4]\nClientIdentifier=mac\nUseHostname=no\n' >"$1"/etc/systemd/network/lan.network"#,
@@ -43,12 +44,13 @@ impl Archive {
         Self { main: labelled("Debian"), security: labelled("Debian-Security") }
     }
 
-    fn sources(&self, codename: &str) -> Vec<String> {
-        let main = self.main.iter().flat_map(|uri| {
-            [format!("deb {uri} {codename} main"), format!("deb {uri} {codename}-updates main")]
-        });
-        let security = self.security.iter().map(|uri| format!("deb {uri} {codename}-security main"));
-        main.chain(security).collect()
+    fn sources(&self, release: Release) -> Vec<String> {
+        let codename = release.codename();
+        let line = |uri: &String, suffix: &str| format!("deb {uri} {codename}{suffix} main");
+        let main = self.main.iter().map(|uri| line(uri, ""));
+        let updates = self.main.iter().map(|uri| line(uri, "-updates"));
+        let security = self.security.iter().map(|uri| line(uri, "-security"));
+        main.chain(updates.chain(security).filter(|_| release.has_updates())).collect()
     }
 }
 
@@ -61,11 +63,15 @@ pub fn arguments(release: Release, archive: &Archive, root: &str) -> Vec<String>
         format!("--include={}", release.packages().join(",")),
         "--dpkgopt=force-unsafe-io".to_owned(),
     ];
+    // A copy of unstable's archive may be past its date; its signature counts.
+    if !release.has_updates() {
+        arguments.push(r#"--aptopt=Acquire::Check-Valid-Until "false""#.to_owned());
+    }
     let left_out = ["doc", "info", "locale", "man"];
     arguments.extend(left_out.map(|folder| format!("--dpkgopt=path-exclude=/usr/share/{folder}/*")));
     arguments.extend(HOOKS.iter().map(|hook| format!("--customize-hook={hook}")));
     arguments.extend([release.codename().to_owned(), root.to_owned()]);
-    arguments.extend(archive.sources(release.codename()));
+    arguments.extend(archive.sources(release));
     arguments
 }
 
@@ -88,6 +94,15 @@ mod tests {
                 "deb http://archive.test/debian-security/ trixie-security main"
             ]
         );
+    }
+
+    #[test]
+    fn unstable_has_one_archive_whatever_its_date() {
+        let archive =
+            Archive { main: Some("http://a.test".to_owned()), security: Some("http://s.test".to_owned()) };
+        let arguments = arguments(Release::Sid, &archive, "/r");
+        assert_eq!(arguments[arguments.len() - 3..], ["sid", "/r", "deb http://a.test sid main"]);
+        assert!(arguments.iter().any(|argument| argument.ends_with(r#"Check-Valid-Until "false""#)));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum Release {
     Bookworm,
     /// Debian 13: kernel 6.12, Docker 26, Podman 5.4.
     Trixie,
+    /// Debian unstable: the newest kernel, Docker 28, Podman 5.8.
+    Sid,
 }
 
 impl Release {
@@ -47,8 +49,9 @@ impl Release {
         match env::var("LANDFALL_VM").as_deref() {
             Ok("bookworm") | Err(_) => Self::Bookworm,
             Ok("trixie") => Self::Trixie,
+            Ok("sid") => Self::Sid,
             Ok(other) => {
-                panic!("LANDFALL_VM={other} is no release that machines are made of: bookworm, trixie")
+                panic!("LANDFALL_VM={other} is no release that machines are made of: bookworm, trixie, sid")
             }
         }
     }
@@ -58,6 +61,15 @@ impl Release {
         match self {
             Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
+            Self::Sid => "sid",
+        }
+    }
+
+    /// Whether its archive has updates and security updates beside it: unstable is its own.
+    pub fn has_updates(self) -> bool {
+        match self {
+            Self::Bookworm | Self::Trixie => true,
+            Self::Sid => false,
         }
     }
 
@@ -67,7 +79,7 @@ impl Release {
         match self {
             Self::Bookworm => packages.push("containernetworking-plugins"),
             // docker.io no longer brings its client, nor systemd its cryptography.
-            Self::Trixie => packages.extend(["docker-cli", "netavark"]),
+            Self::Trixie | Self::Sid => packages.extend(["docker-cli", "netavark"]),
         }
         packages
     }
