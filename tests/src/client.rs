@@ -75,11 +75,23 @@ pub fn is_silent_to(from: &Netns, port: u16, to: impl Into<SocketAddr>) -> bool 
 /// # Panics
 /// If it cannot be sent.
 pub fn gets_to(from: &Netns, socket: &UdpSocket) -> bool {
+    gets_to_within(ANSWER, from, socket)
+}
+
+/// Whether it does not.
+///
+/// # Panics
+/// If it cannot be sent.
+pub fn is_kept_from(from: &Netns, socket: &UdpSocket) -> bool {
+    !gets_to_within(SILENCE, from, socket)
+}
+
+fn gets_to_within(limit: Duration, from: &Netns, socket: &UdpSocket) -> bool {
     let to = socket.local_addr().expect("it is bound");
     let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let sent = from.within(|| UdpSocket::bind((any, 0)).and_then(|socket| socket.send_to(b"?", to)));
     sent.expect("it is sent");
-    socket.set_read_timeout(Some(SILENCE * slowness())).expect("a time");
+    socket.set_read_timeout(Some(limit * slowness())).expect("a time");
     socket.recv(&mut [0; 1]).is_ok()
 }
 

@@ -44,11 +44,14 @@ impl Built {
         let copy = |from: PathBuf, name: &str| {
             fs::copy(&from, to(name)).with_context(|| format!("copy {}", from.display()))
         };
-        for (variable, place) in ENVIRONMENT.iter().filter(|(_, place)| place.starts_with("/built/dist/")) {
-            copy(path(variable), &place[MOUNT.len() + 1..])?;
+        let (release, images) = (path("LANDFALL_RELEASE"), path("LANDFALL_TEST_IMAGES"));
+        for (variable, place) in ENVIRONMENT {
+            let Some(name) = place.strip_prefix("/built/dist/") else { continue };
+            // An emulated processor would be slow with what is not optimised.
+            let shipped = release.join(name);
+            copy(if shipped.exists() { shipped } else { path(variable) }, &format!("dist/{name}"))?;
         }
-        let images = path("LANDFALL_TEST_IMAGES");
-        let mut folders = vec![(images.clone(), "test-images"), (images.join("../image"), "image")];
+        let mut folders = vec![(images, "test-images"), (release.join("../image"), "image")];
         // Only the suite in a machine needs them.
         folders.extend(env::var_os("LANDFALL_VM_TESTS").map(|tests| (tests.into(), "tests")));
         for (source, name) in folders {
