@@ -252,9 +252,8 @@ $(PACK): Cargo.lock images/Cargo.toml $(wildcard images/src/*.rs)
 	@mkdir -p $(TESTED)
 	@install $(DEBUG)/landfall-images $@
 
-# The suite in virtual machines: the Docker tier's own executables, static because a machine may have an older libc, and
-# what only a machine can show. MATRIX is a release, bookworm or trixie; or all: every release and engine, with as much as can be
-# emulated in a quarter of an hour; or full: everything on every one. The Podman of bookworm is the one that test-podman runs on.
+# The suite in virtual machines: the Docker tier's own executables, and what only a machine can show. MATRIX is a release, bookworm,
+# trixie or sid; or all: every release and engine, with as much as can be emulated in half an hour; or full: everything on every one.
 VM_TESTS := target/vm/tests
 VM_RELEASES = $(if $(filter all full,$(MATRIX)),bookworm trixie sid,$(MATRIX))
 VM_SOME = docker_up docker_lab inside_*
@@ -267,6 +266,8 @@ VM_SKIPS_all_bookworm = $(VM_BRIEFLY)|on_one_wire
 VM_SKIPS_all_trixie = power::
 VM_SKIPS_all_sid = power::|$(VM_BRIEFLY)|on_one_wire
 VM_SKIPS = $(or $(VM_SKIPS_$(MATRIX)_$(1)),nothing-is-skipped)
+# Only a test in the foreground may read the terminal.
+VM_KEPT = cargo test --locked -p landfall-tests --test vm_host -- --test-threads 1 $(ONLY)
 MATRIX ?= bookworm
 KEEP ?=
 ONLY ?=
@@ -276,8 +277,8 @@ vm: deps root programs build vm-tests ## Run the suite in virtual machines: MATR
 	@mkdir -p target/vm/runs
 	@$(foreach release,$(VM_RELEASES),echo "== virtual machines: $(release)"; \
 		LANDFALL_VM_TESTS=$(CURDIR)/$(VM_TESTS) LANDFALL_VM_KEEP=$(KEEP) LANDFALL_VM=$(release) \
-			$(NEXTEST) --ignore-default-filter $(if $(KEEP),--no-capture) \
-			-E '(binary(vm_host)$(VM_WIRE)) and test(/$(ONLY)/) and not test(/$(call VM_SKIPS,$(release))/)';)
+			$(if $(KEEP),$(VM_KEPT),$(NEXTEST) --ignore-default-filter \
+				-E '(binary(vm_host)$(VM_WIRE)) and test(/$(ONLY)/) and not test(/$(call VM_SKIPS,$(release))/)');)
 
 # Those that run inside, small enough for a machine's disk.
 .PHONY: vm-tests
