@@ -178,13 +178,15 @@ test-machine: root programs ## Run the main job and a reboot in a virtual machin
 	@$(NEXTEST) -E 'binary(/^vm_/)'
 
 # All of the Docker tier, and what needs an engine that never saw anything, on engines of their own: docker (this machine's), docker28,
-# docker28-containerd, podman (this machine's), podman5.
+# docker28-containerd, podman (this machine's), podman5. One test pushes what it builds; the root of the newer ones has no compiler.
 ENGINES := docker docker28 docker28-containerd podman podman5
 
 .PHONY: test-engines
 test-engines: root programs build engine-root ## Run the Docker tier on engines of their own: make test-engines ENGINES=podman5
-	@for engine in $(ENGINES); do echo "== engine $$engine"; \
-		tests/engine $$engine $(NEXTEST) --ignore-default-filter -E 'binary(/^(docker|engine)_/)'; done
+	@for engine in $(ENGINES); do echo "== engine $$engine"; skipped=nothing; \
+		[[ $$engine != *[0-9]* ]] || skipped=what_is_pushed; \
+		tests/engine $$engine $(NEXTEST) --ignore-default-filter \
+			-E "binary(/^(docker|engine)_/) and not test($$skipped)"; done
 
 .PHONY: engine-root
 engine-root: root
