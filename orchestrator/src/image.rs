@@ -29,7 +29,11 @@ pub async fn provide(docker: &Docker, reference: Option<&str>, progress: &Progre
     }
     progress.step("loading the agent image");
     docker.load(archive().map_err(|error| Error::Io("unpack the agent image", error))?).await?;
-    carried(docker).await?.ok_or_else(|| Error::NoImage(TAG.to_owned()))
+    // An engine may call it otherwise yet; what has its tag now is what was loaded.
+    match carried(docker).await? {
+        Some(id) => Ok(id),
+        None => docker.image(TAG).await?.ok_or_else(|| Error::NoImage(TAG.to_owned())),
+    }
 }
 
 /// The id of the image that is carried, if it is there.

@@ -101,13 +101,14 @@ pub fn on_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Re
 }
 
 /// The network namespaces that threads are in, each with the file that stands for it of the first one that is.
+/// A thread that the kernel does not let us look at, or that has ended since, is in none: who removes something because nobody is there
+/// has asked the engine before.
 pub fn inhabited() -> BTreeMap<Id, PathBuf> {
     let mut found = BTreeMap::new();
     for process in numbered(Path::new("/proc")) {
         // A process whose first thread has ended goes on in the others.
         for thread in numbered(&process.join("task")) {
             let path = thread.join("ns/net");
-            // Who has ended since is nowhere.
             if let Ok(id) = Id::of(&path) {
                 found.entry(id).or_insert(path);
             }

@@ -21,16 +21,18 @@ pub(super) async fn attach(
 ) -> Result<(), Error> {
     match Box::pin(create_macvlan(parent, uplink, patience)).await {
         Err(UplinkError::MacInUse(in_use)) => {
-            Err(UplinkError::MacInUse(Box::new(with_name(docker, *in_use).await?)).into())
+            Err(UplinkError::MacInUse(Box::new(with_name(docker, *in_use).await)).into())
         }
         result => Ok(result?),
     }
 }
 
-async fn with_name(docker: &Docker, in_use: InUse) -> Result<InUse, Error> {
-    let Some(id) = in_use.container() else { return Ok(in_use) };
-    let Some(container) = docker.container(id).await? else { return Ok(in_use) };
+/// As it is, where Docker does not say more.
+async fn with_name(docker: &Docker, in_use: InUse) -> InUse {
+    let Some(id) = in_use.container() else { return in_use };
+    let Ok(Some(container)) = docker.container(id).await else { return in_use };
     let target = network_container::target(&container).unwrap_or(&container.name).to_owned();
-    let exposed = docker.container(&container_name(&target)).await?.map(|_| target);
-    Ok(InUse { holder: Holder::Container(container.name, exposed), ..in_use })
+    let ours = docker.container(&container_name(&target)).await.ok().flatten();
+    let exposed = ours.filter(|ours| network_container::target(ours) == Some(&target)).map(|_| target);
+    InUse { holder: Holder::Container(container.name, exposed), ..in_use }
 }

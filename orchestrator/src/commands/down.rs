@@ -116,12 +116,18 @@ async fn take_away(docker: &Docker, typed: &str) -> Result<String, Error> {
     // Whatever came of that: what is outside of the container goes, too.
     errors.extend(clear(docker, &name, target).await.err());
     errors.extend(companion::remove(&name).await.err().map(Error::from));
-    errors.extend(uplink::remove_left(&name).await.map_err(UplinkError::from).err().map(Error::from));
-    let said = match (&container, ours) {
-        (None, _) => format!("{target}: nothing to do, it has no network container\n"),
-        (Some(_), None) => return Ok(format!("{target}: nothing to do, {name} is not landfall's\n")),
-        (Some(_), Some(_)) => format!("{target}: stopped and removed {name}\n"),
+    // Only where no agent is left: one that could not be stopped goes on with its uplink.
+    let left = if errors.is_empty() { uplink::remove_left(&name).await } else { Ok(0) };
+    let left = left.map_err(UplinkError::from);
+    let said = match (&container, ours, left.as_ref().is_ok_and(|removed| *removed > 0)) {
+        (Some(_), Some(_), _) => format!("{target}: stopped and removed {name}\n"),
+        (_, None, true) => format!("{target}: removed an uplink that a killed agent had left\n"),
+        (None, _, _) => format!("{target}: nothing to do, it has no network container\n"),
+        (Some(_), None, false) => format!("{target}: nothing to do, {name} is not landfall's\n"),
     };
-    errors.extend(docker.remove_volume(&name).await.err().map(Error::from));
+    errors.extend(left.err().map(Error::from));
+    if container.is_none() || ours.is_some() {
+        errors.extend(docker.remove_volume(&name).await.err().map(Error::from));
+    }
     if errors.len() > 1 { Err(Error::Several(errors)) } else { errors.pop().map_or(Ok(said), Err) }
 }

@@ -139,11 +139,11 @@ impl fmt::Display for InUse {
             }
             Holder::Macvlan(Macvlan { name, place: Place::Empty(nsid), .. }) => write!(
                 f,
-                "{name} in a network namespace without a process (nsid {nsid}), on {parent}\n  see what keeps it: lsns -t net; or {another}"
+                "{name} in a network namespace without a process (nsid {nsid}), on {parent}\n  see what keeps it: grep -l net: /proc/[0-9]*/mountinfo; or {another}"
             ),
             Holder::Unseen => write!(
                 f,
-                "another macvlan of {parent}, in a network namespace without a process\n  see what keeps it: lsns -t net; or {another}"
+                "another macvlan of {parent}, in a network namespace without a process\n  see what keeps it: grep -l net: /proc/[0-9]*/mountinfo; or {another}"
             ),
         }
     }
@@ -220,7 +220,7 @@ mod tests {
             (macvlan("m0", 2, process(None)), "in use by the process 7 (sleep), in whose"),
             (
                 macvlan("m0", 2, Place::Empty(nsid())),
-                "(nsid 5), on eth0\n  see what keeps it: lsns -t net; or",
+                "(nsid 5), on eth0\n  see what keeps it: grep -l net: /proc/[0-9]*/mountinfo; or",
             ),
             (Holder::Unseen, "in use by another macvlan of eth0, in"),
         ] {

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::{
     Parent, UplinkError,
-    holder::{Holder, InUse, Verdict, decide},
+    holder::{InUse, Verdict, decide},
     search,
 };
 use crate::{
@@ -78,13 +78,11 @@ pub async fn create(parent: &Parent, uplink: Uplink<'_>, patience: Patience) -> 
     if attempt().await?.is_some() {
         return Ok(());
     }
-    let mut holder = Holder::Unseen;
+    // Who has it is said however little time is left.
+    let mut holder = search::holder(&netlink, parent, uplink.mac).await?;
     let mut pace = interval(TRY_EVERY);
     let trying = async {
         loop {
-            // What the last attempt has made the kernel say is no news.
-            while let Some(Some(_)) = events.next().now_or_never() {}
-            holder = search::holder(&netlink, parent, uplink.mac).await?;
             match decide(&holder, uplink.container) {
                 Verdict::Remove(nsid, index) => {
                     debug!(%nsid, index, "removing an uplink that was left behind");
@@ -97,6 +95,9 @@ pub async fn create(parent: &Parent, uplink: Uplink<'_>, patience: Patience) -> 
             if let Some(made) = attempt().await? {
                 return Ok(Some(made));
             }
+            // What the attempt has made the kernel say is no news.
+            while let Some(Some(_)) = events.next().now_or_never() {}
+            holder = search::holder(&netlink, parent, uplink.mac).await?;
         }
     };
     let made = patience.limit(trying).await.unwrap_or(Ok(None))?;

@@ -16,21 +16,26 @@ use crate::{
     nsid::Nsid,
 };
 
+/// How often to look which namespaces processes are in, while some of them end.
+const LOOKS: u32 = 10;
+
 /// Removes uplinks of that network container from where no process is: an agent that was killed leaves them behind, with their
-/// addresses, where something else than a process keeps its network namespace.
+/// addresses, where something else than a process keeps its network namespace. Gives how many there were.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub async fn remove_left(container: &str) -> Result<(), NetlinkError> {
+pub async fn remove_left(container: &str) -> Result<usize, NetlinkError> {
     let netlink = Netlink::open()?;
+    let mut removed = 0;
     for nsid in without_process(&netlink).await? {
         for link in netlink.links_in(nsid).await? {
             if is_macvlan(&link) && is_uplink(name_of(&link), link.header.index, container) {
                 netlink.remove_in(nsid, link.header.index).await?;
+                removed += 1;
             }
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 /// Who has that MAC address on the parent. `netlink` is the host's.
@@ -102,13 +107,23 @@ async fn where_nobody_is(
 async fn without_process(netlink: &Netlink) -> Result<Vec<Nsid>, NetlinkError> {
     // In this order: one that begins meanwhile is not among them, and where one is its process is seen.
     let all = netlink.nsids().await?;
-    let mut with_process = HashSet::new();
-    for path in inhabited().values() {
-        if let Ok(namespace) = Netns::open(path) {
-            with_process.extend(netlink.nsid(&namespace).await?);
+    for _ in 0..LOOKS {
+        if let Some(with_process) = with_process(netlink).await? {
+            return Ok(all.into_iter().filter(|nsid| !with_process.contains(nsid)).collect());
         }
     }
-    Ok(all.into_iter().filter(|nsid| !with_process.contains(nsid)).collect())
+    Ok(Vec::new())
+}
+
+/// The numbers of the namespaces that processes are in; none if that is not certain, because one has ended meanwhile and others may
+/// be where it was.
+async fn with_process(netlink: &Netlink) -> Result<Option<HashSet<Nsid>>, NetlinkError> {
+    let mut found = HashSet::new();
+    for path in inhabited().values() {
+        let Ok(namespace) = Netns::open(path) else { return Ok(None) };
+        found.extend(netlink.nsid(&namespace).await?);
+    }
+    Ok(Some(found))
 }
 
 fn macvlan(link: &LinkMessage, place: Place) -> Macvlan {
