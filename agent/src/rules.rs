@@ -216,8 +216,11 @@ impl Rules {
             // Somebody has changed the table, or removed it: it is replaced, with all that it may have.
             Err(NftError::Refused(_)) if before.is_some() => {
                 self.state = State::InForce(None);
-                if let Some(short_cut) = &mut self.short_cut {
-                    short_cut.refused = None;
+                // It was not the flowtable that was refused.
+                if let Some(short_cut) = &mut self.short_cut
+                    && short_cut.refused.take().is_some()
+                {
+                    self.warning = None;
                 }
                 self.wanted.get_or_insert(forward);
                 None

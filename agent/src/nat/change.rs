@@ -1,4 +1,5 @@
-//! Decides how a table in force becomes another one, so that no packet meets neither of them.
+//! Decides how a table in force becomes another one, so that packets for forwards that stay meet one of the two, but for one case: where a
+//! map leads elsewhere for one port, the first packet of a connection to another port of it may be lost at that moment.
 //!
 //! A packet passes chain after chain, and the kernel changes over between two of them as well as within one. Where the table is
 //! deleted and made anew, there are two chains at the hook of NAT for a moment: a packet that is first in the new one, still
