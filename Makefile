@@ -51,13 +51,16 @@ help: ## List the targets
 deps: ## Install what is missing to build, check and test (needs root or sudo)
 	@.ci/deps test
 
-# What the demo, a build and an image need; the rest is for tests.
-.PHONY: packages
-packages:
+.PHONY: build-packages
+build-packages:
 	@.ci/deps build
 
+.PHONY: demo-packages
+demo-packages:
+	@.ci/deps demo
+
 .PHONY: build
-build: packages archive ## Build target/dist/landfall, one static file that carries the agent image
+build: build-packages archive ## Build target/dist/landfall, one static file that carries the agent image
 	@$(CARGO_STATIC) -p landfall
 	@mkdir -p target/dist
 	@install -C -m 755 $(RELEASE)/landfall $(RELEASE)/landfall-agent target/dist/
@@ -183,10 +186,11 @@ ENGINES := docker docker28 docker28-containerd podman podman5
 
 .PHONY: test-engines
 test-engines: root programs build engine-root ## Run the Docker tier on engines of their own: make test-engines ENGINES=podman5
-	@for engine in $(ENGINES); do echo "== engine $$engine"; skipped=nothing; \
-		[[ $$engine != *[0-9]* ]] || skipped=what_is_pushed; \
-		tests/engine $$engine $(NEXTEST) --ignore-default-filter \
-			-E "binary(/^(docker|engine)_/) and not test($$skipped)"; done
+	@failed=; for engine in $(ENGINES); do skipped=nothing; [[ $$engine != *[0-9]* ]] || skipped=what_is_pushed; \
+		for tier in docker engine; do echo "== $$tier tier on $$engine"; \
+			tests/engine $$engine $(NEXTEST) --ignore-default-filter -E "binary(/^$${tier}_/) and not test($$skipped)" || \
+				failed+=" $$tier-on-$$engine"; done; done; \
+	[[ ! $$failed ]] || { echo "failed:$$failed" >&2; exit 1; }
 
 .PHONY: engine-root
 engine-root: root
@@ -202,10 +206,9 @@ soak-tests: deps root docker programs build engine-root ## Run what every push r
 
 .PHONY: test-all
 test-all: nightly ## Run everything, for hours: what every push and what every night runs
-	@$(MAKE) check test test-engines
-	@$(MAKE) vm MATRIX=all
-	@$(MAKE) mutants scoreboard fuzz reproducible
-	@$(MAKE) bench bench-dhcp
+	@failed=; for part in check test test-engines 'vm MATRIX=all' mutants scoreboard fuzz reproducible bench bench-dhcp soak-tests; do \
+		echo "== $$part"; $(MAKE) $$part || failed+=" [$$part]"; done; \
+	[[ ! $$failed ]] || { echo "failed:$$failed" >&2; exit 1; }
 
 .PHONY: root
 root:
@@ -277,10 +280,11 @@ ONLY ?=
 .PHONY: vm
 vm: deps root programs build vm-tests ## Run the suite in virtual machines: MATRIX=bookworm|trixie|sid|all|full KEEP=1 ONLY=test
 	@mkdir -p target/vm/runs
-	@$(foreach release,$(VM_RELEASES),echo "== virtual machines: $(release)"; \
+	@failed=; $(foreach release,$(VM_RELEASES),echo "== virtual machines: $(release)"; \
 		LANDFALL_VM_TESTS=$(CURDIR)/$(VM_TESTS) LANDFALL_VM_KEEP=$(KEEP) LANDFALL_VM=$(release) \
 			$(if $(KEEP),$(VM_KEPT),$(NEXTEST) --ignore-default-filter \
-				-E '(binary(vm_host)$(VM_WIRE)) and test(/$(ONLY)/) and not test(/$(call VM_SKIPS,$(release))/)');)
+				-E '(binary(vm_host)$(VM_WIRE)) and test(/$(ONLY)/) and not test(/$(call VM_SKIPS,$(release))/)') || failed+=" $(release)";) \
+	[[ ! $$failed ]] || { echo "failed:$$failed" >&2; exit 1; }
 
 # Those that run inside, small enough for a machine's disk.
 .PHONY: vm-tests
@@ -291,18 +295,21 @@ vm-tests: programs
 
 .PHONY: demo
 demo: COMPILE = cargo build --quiet --locked -p landfall -p landfall-agent -p landfall-images
-demo: packages root docker tested ## Give a container an address on a practice LAN, from nothing to a page
+demo: demo-packages root docker tested ## Give a container an address on a practice LAN, from nothing to a page
 	@LANDFALL=$(TESTED)/landfall WEB=$(TESTED)/images/landfall-test-web.tar.gz images/demo
+
+# What a bench prints; one that broke off is not kept.
+NOW := target/bench.now
 
 .PHONY: bench
 bench: nightly root docker programs build ## Measure the figures of docs/benchmarks.md
-	@[[ -n "$(ONLY)" ]] || $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench | tests/trend bench
-	@[[ "$(ONLY)" == cost ]] || $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench_paths $(ONLY) | tests/trend paths
-	@[[ -n "$(filter-out cost,$(ONLY))" ]] || $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench_cost | tests/trend cost
+	@[[ -n "$(ONLY)" ]] || { $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench | tee $(NOW) && tests/trend bench $(NOW); }
+	@[[ "$(ONLY)" == cost ]] || { $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench_paths $(ONLY) | tee $(NOW) && tests/trend paths $(NOW); }
+	@[[ -n "$(filter-out cost,$(ONLY))" ]] || { $(SHIPPED) cargo run --locked --release -p landfall-tests --bin bench_cost | tee $(NOW) && tests/trend cost $(NOW); }
 
 .PHONY: bench-dhcp
 bench-dhcp: clients root programs build ## Measure the DHCP client beside others, and herds of it
-	@$(SHIPPED) $(MOZIM) cargo run --locked --release -p landfall-tests --bin bench_dhcp $(ONLY) | tests/trend dhcp
+	@$(SHIPPED) $(MOZIM) cargo run --locked --release -p landfall-tests --bin bench_dhcp $(ONLY) | tee $(NOW) && tests/trend dhcp $(NOW)
 
 .PHONY: mutants
 mutants: ## Put bugs of other clients into ours, see the tests find them, and write docs/mutants.md
