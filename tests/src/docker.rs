@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::{
-    landfall::landfall,
     lock::Lock,
+    removal::{Removal, make, remove},
     run::{output, path, run, unique, wait_until},
     subnet::Subnet,
 };
@@ -24,6 +24,7 @@ pub const FORWARDS: [&str; 6] = ["-p", "80", "-p", "53/udp", "-p", "54/udp"];
 pub struct Target {
     /// Its name.
     pub name: String,
+    _removal: Removal,
 }
 
 impl Target {
@@ -44,13 +45,20 @@ impl Target {
         let ours = |word: &&str| if [WEB, IDLE].contains(word) { mark(word) } else { (*word).to_owned() };
         let arguments: Vec<String> = arguments.iter().map(ours).collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        run(&[&["docker", "run", "--detach", "--name", &self.name], &*arguments].concat());
+        make(&[&["docker", "run", "--detach", "--name", &self.name], &*arguments].concat());
     }
 
     /// A name for a container that somebody will make.
     pub fn reserve() -> Self {
         load_images();
-        Self { name: format!("lft-{}", unique()) }
+        let name = format!("lft-{}", unique());
+        let (target, network_container, program) =
+            (name.clone(), format!("landfall-{name}"), path("LANDFALL"));
+        let removal = Removal::new(move || {
+            remove(&[program.to_str().expect("a plain path"), "down", &target]);
+            remove(&["docker", "rm", "--force", "--volumes", &target, &network_container]);
+        });
+        Self { name, _removal: removal }
     }
 
     /// The name of its network container.
@@ -95,17 +103,11 @@ impl Target {
     }
 }
 
-impl Drop for Target {
-    fn drop(&mut self) {
-        drop(landfall(&["down", &self.name]));
-        output(&["docker", "rm", "--force", "--volumes", &self.name, &self.network_container()]);
-    }
-}
-
 /// A Docker network of its own, which is removed in the end; declare it before the containers on it.
 pub struct Network {
     /// Its name.
     pub name: String,
+    _removal: Removal,
     subnet: Subnet,
 }
 
@@ -131,19 +133,14 @@ impl Network {
         let (name, subnet) = (format!("lft-{}", unique()), Subnet::claim());
         let (more, own) = (options(&subnet), subnet.of_containers());
         let more: Vec<&str> = more.iter().map(String::as_str).collect();
-        run(&[&["docker", "network", "create", "--subnet", &own], &*more, &[&name]].concat());
-        Self { name, subnet }
+        let removal = Removal::by(&["docker", "network", "rm", &name]);
+        make(&[&["docker", "network", "create", "--subnet", &own], &*more, &[&name]].concat());
+        Self { name, _removal: removal, subnet }
     }
 
     /// Its subnet of IPv6, where it has one.
     pub fn subnet6(&self) -> String {
         self.subnet.of_containers6()
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        output(&["docker", "network", "rm", &self.name]);
     }
 }
 

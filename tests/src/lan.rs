@@ -4,13 +4,12 @@ use std::{
     fs,
     net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
-    process::{Child, Stdio},
+    process::Stdio,
 };
-
-use tempfile::TempDir;
 
 use crate::{
     netns::Netns,
+    removal::{Folder, Removal, make},
     run::{run, unique, wait_until},
     subnet::Subnet,
 };
@@ -31,12 +30,13 @@ pub const ROUTED_CLIENT6: &str = "2001:db8:98::2";
 
 /// A LAN, in a network namespace.
 pub struct Lan {
+    // Dropped in this order.
+    server: Option<Removal>,
+    host_ports: Vec<Removal>,
     /// The router, with the bridge `br0`; DHCP servers run in here.
     pub router: Netns,
     subnet: Subnet,
-    directory: TempDir,
-    server: Option<Child>,
-    host_ports: Vec<String>,
+    directory: Folder,
 }
 
 impl Lan {
@@ -140,13 +140,7 @@ impl Lan {
         router.ip("link set br0 up");
         wait_until("the bridge runs", || router.ip("link show br0").contains("LOWER_UP"));
         router.sysctl("net.ipv4.ip_forward=1");
-        Self {
-            router,
-            subnet,
-            directory: tempfile::tempdir().expect("a directory"),
-            server: None,
-            host_ports: Vec::new(),
-        }
+        Self { server: None, host_ports: Vec::new(), router, subnet, directory: Folder::new() }
     }
 
     /// A bridge and nothing else: whoever is on it brings the addresses.
@@ -179,15 +173,12 @@ impl Lan {
     pub fn serve(&mut self, program: &str, options: &[&str]) {
         let mut command = self.router.command(program);
         let command = command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.server = Some(command.spawn().expect("ip is there"));
+        self.server = Some(Removal::of_child(command.spawn().expect("nsenter is there")));
     }
 
     /// Stops the server.
     pub fn stop_server(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            drop(server.kill());
-            drop(server.wait());
-        }
+        self.server = None;
     }
 
     /// Puts `interface` of `namespace` on the LAN, down.
@@ -203,12 +194,12 @@ impl Lan {
 
     /// An interface of the host on the LAN, up and without an address: what `landfall up` takes.
     pub fn host_port(&mut self) -> String {
-        let (host, port) = (format!("lf{}", unique()), format!("p{}", unique()));
-        run(&["ip", "link", "add", &host, "type", "veth", "peer", "name", &port, "netns", &self.router.name]);
+        let (host, port, router) = (format!("lf{}", unique()), format!("p{}", unique()), &self.router.name);
+        self.host_ports.push(Removal::by(&["ip", "link", "del", &host]));
+        make(&["ip", "link", "add", &host, "type", "veth", "peer", "name", &port, "netns", router]);
         self.router.ip(&format!("link set {port} master br0 up"));
         run(&["sysctl", "-qw", &format!("net.ipv6.conf.{host}.disable_ipv6=1")]);
         run(&["ip", "link", "set", &host, "up"]);
-        self.host_ports.push(host.clone());
         host
     }
 
@@ -304,14 +295,5 @@ impl Lan {
 impl Default for Lan {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Drop for Lan {
-    fn drop(&mut self) {
-        self.stop_server();
-        for port in &self.host_ports {
-            crate::run::output(&["ip", "link", "del", port]);
-        }
     }
 }

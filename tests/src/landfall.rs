@@ -4,7 +4,10 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::run::{path, slowness};
+use crate::{
+    removal::Busy,
+    run::{path, slowness},
+};
 
 /// The `--wait` of a run that waits in vain: long enough for everything else that it does.
 pub fn in_vain() -> String {
@@ -46,6 +49,8 @@ pub fn command(arguments: &[&str]) -> Command {
 /// # Panics
 /// If it is not there.
 pub fn landfall(arguments: &[&str]) -> Ran {
+    // It gets the signal that ends a test, too, and removes what it has made so far; then the rest is removed.
+    let _busy = Busy::new();
     command(arguments).output().expect("make build").into()
 }
 

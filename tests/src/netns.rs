@@ -4,13 +4,17 @@ use std::{fs::File, path::PathBuf, process::Command, thread};
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::run::{output, run, unique};
+use crate::{
+    removal::{Removal, make, remove},
+    run::{run, unique},
+};
 
 /// A network namespace of its own.
 #[derive(Debug)]
 pub struct Netns {
     /// As `ip netns` calls it.
     pub name: String,
+    _removal: Removal,
 }
 
 impl Default for Netns {
@@ -22,17 +26,28 @@ impl Default for Netns {
 impl Netns {
     /// A namespace with nothing but a loopback.
     pub fn new() -> Self {
-        let name = format!("lft-{}", unique());
-        run(&["ip", "netns", "add", &name]);
-        run(&["ip", "-n", &name, "link", "set", "lo", "up"]);
-        Self { name }
+        let namespace = Self::made(&["add"]);
+        namespace.ip("link set lo up");
+        namespace
     }
 
     /// That of a process, which ends with this.
     pub fn attach(pid: &str) -> Self {
+        Self::made(&["attach", pid])
+    }
+
+    /// The name stands behind the verb.
+    fn made(how: &[&str]) -> Self {
         let name = format!("lft-{}", unique());
-        run(&["ip", "netns", "attach", &name, pid]);
-        Self { name }
+        let made = name.clone();
+        let removal = Removal::new(move || {
+            for pid in remove(&["ip", "netns", "pids", &made]).split_whitespace() {
+                remove(&["kill", "-9", pid]);
+            }
+            remove(&["ip", "netns", "del", &made]);
+        });
+        make(&[&["ip", "netns", how[0], &name], &how[1..]].concat());
+        Self { name, _removal: removal }
     }
 
     /// Runs `ip` in here.
@@ -85,15 +100,5 @@ impl Netns {
             });
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
-    }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        let pids = output(&["ip", "netns", "pids", &self.name]);
-        for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {
-            output(&["kill", "-9", pid]);
-        }
-        output(&["ip", "netns", "del", &self.name]);
     }
 }

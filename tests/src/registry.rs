@@ -3,17 +3,20 @@
 use std::{
     fs,
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
-use crate::run::wait_until;
+use crate::{
+    removal::{Folder, Removal},
+    run::wait_until,
+};
 
 /// A registry, which ends with its images.
 pub struct Registry {
-    child: Child,
     /// Its host and port.
     pub address: String,
-    _directory: tempfile::TempDir,
+    _process: Removal,
+    _directory: Folder,
 }
 
 impl Registry {
@@ -31,7 +34,7 @@ impl Registry {
     }
 
     fn try_start() -> Option<Self> {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = Folder::new();
         let free =
             TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
         let config = directory.path().join("config.yml");
@@ -48,13 +51,7 @@ impl Registry {
             has_ended = child.try_wait().expect("it is ours").is_some();
             has_ended || std::net::TcpStream::connect(free).is_ok()
         });
-        (!has_ended).then(|| Self { child, address: free.to_string(), _directory: directory })
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        let process = Removal::of_child(child);
+        (!has_ended).then(|| Self { address: free.to_string(), _process: process, _directory: directory })
     }
 }

@@ -14,8 +14,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use landfall_tests::mutant::{Mutant, failed_tests, page, row};
-use tempfile::TempDir;
+use landfall_tests::{
+    mutant::{Mutant, failed_tests, page, row},
+    removal::Folder,
+};
 
 /// The exit code of `cargo nextest run` if tests failed.
 const FAILED: i32 = 100;
@@ -112,14 +114,14 @@ enum Verdict {
 
 /// A copy of the sources, and the folder that cargo builds them in.
 struct Tree {
-    sources: TempDir,
+    sources: Folder,
     target: PathBuf,
 }
 
 impl Tree {
     /// Copies everything but what git ignores. The copies are new, so that cargo builds from them whatever it built before.
     fn copy(root: &Path) -> anyhow::Result<Self> {
-        let sources = TempDir::new()?;
+        let sources = Folder::new();
         let listed = Command::new("git")
             .args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(root)

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     netns::Netns,
+    removal::Folder,
     run::{now, output, run},
 };
 
@@ -92,7 +93,7 @@ pub fn one(case: &Case, client: Client, patience: u32) -> Outcome {
     connect(&lan, &home);
     let (wire, is_over, started) = (Mutex::new(Wire::default()), AtomicBool::new(false), now());
     let server = Server::new(case, &lan, started);
-    let state = tempfile::tempdir().expect("a directory");
+    let state = Folder::new();
     let verdict = thread::scope(|scope| {
         scope.spawn(|| server.serve(&wire, &is_over));
         let _end = End(&is_over);

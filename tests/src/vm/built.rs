@@ -3,10 +3,9 @@
 use std::{env, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
-use tempfile::TempDir;
 
 use super::image::succeed;
-use crate::run::path;
+use crate::{removal::Folder, run::path};
 
 /// Where machines find it.
 pub const MOUNT: &str = "/built";
@@ -27,7 +26,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
 pub struct Built {
     /// An ext4 file system called `built`.
     pub disk: PathBuf,
-    _folder: TempDir,
+    _folder: Folder,
 }
 
 impl Built {
@@ -36,7 +35,7 @@ impl Built {
     /// # Errors
     /// If something is not there.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("landfall-built-").tempdir()?;
+        let folder = Folder::new();
         let to = |name: &str| folder.path().join("disk").join(name);
         for name in ["dist", "image", "test-images", "tests"] {
             fs::create_dir_all(to(name))?;

@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tempfile::TempDir;
 
 use super::{
     accelerator::Accelerator,
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     lan::Lan,
     landfall::{Ran, patient},
+    removal::Folder,
     run::{now, path, unique},
 };
 
@@ -46,7 +46,7 @@ pub struct Machine {
     slowness: u32,
     folder: PathBuf,
     _built: Built,
-    sockets: TempDir,
+    sockets: Folder,
 }
 
 impl Machine {
@@ -65,7 +65,7 @@ impl Machine {
     fn start(name: &str, release: Release, wires: (&Lan, &[&str]), folder: PathBuf) -> Result<Self> {
         let (image, built) = (Image::of(release)?, Built::new()?);
         fs::create_dir_all(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
-        let sockets = tempfile::Builder::new().prefix("landfall-vm-").tempdir()?;
+        let sockets = Folder::new();
         let taps: Vec<String> = wires.1.iter().map(|bridge| wires.0.tap(bridge)).collect();
         let id = fingerprint(sockets.path().as_os_str().as_encoded_bytes());
         let hardware = Hardware {

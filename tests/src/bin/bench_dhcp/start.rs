@@ -11,9 +11,9 @@ use std::{
 use landfall_tests::{
     lan::Lan,
     netns::Netns,
+    removal::Folder,
     run::{now, path, run, unique, wait_until},
 };
-use tempfile::TempDir;
 
 use super::{median, ms, row};
 
@@ -33,7 +33,7 @@ struct Way {
 
 /// Prints the medians.
 pub fn measure() {
-    let build = tempfile::tempdir().expect("a directory");
+    let build = Folder::new();
     let floor = build.path().join("floor");
     run(&["cc", "-O2", "-o", &floor.display().to_string(), "tests/fixtures/floor.c"]);
     let fixed = ["--dhcp-range=10.99.0.100,10.99.0.250,2m", "--no-ping", "--dhcp-authoritative"];
@@ -104,7 +104,7 @@ fn ways(floor: &Path) -> Vec<Way> {
 
 /// One run in a namespace of its own; a client that is known has been there before.
 fn once(lan: &Lan, way: &Way) -> Duration {
-    let state = tempfile::tempdir().expect("a directory");
+    let state = Folder::new();
     let mac = {
         let number: u32 = unique().bytes().fold(7, |hash: u32, byte| hash.wrapping_mul(31) + u32::from(byte));
         let [a, b, c, d] = number.to_be_bytes();
@@ -117,7 +117,7 @@ fn once(lan: &Lan, way: &Way) -> Duration {
     lease(lan, way, &state, &mac)
 }
 
-fn lease(lan: &Lan, way: &Way, state: &TempDir, mac: &str) -> Duration {
+fn lease(lan: &Lan, way: &Way, state: &Folder, mac: &str) -> Duration {
     let namespace = Netns::new();
     lan.plug(&namespace, INTERFACE);
     namespace.ip(&format!("link set {INTERFACE} address {mac} up"));
