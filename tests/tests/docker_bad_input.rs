@@ -12,7 +12,8 @@ use landfall_tests::{
     lan::{Lan, ROUTER},
     landfall::{Ran, command, landfall},
     netns::Netns,
-    run::{now, output, run, slowness, unique},
+    removal::{Folder, Removal},
+    run::{now, run, slowness, unique},
     scripted::Scripted,
 };
 
@@ -32,6 +33,7 @@ fn interfaces_that_cannot_be_parents() {
     let short = unique();
     let (down, child, bridge, port) =
         (format!("d{short}"), format!("m{short}"), format!("b{short}"), format!("q{short}"));
+    let _links = [&down, &child, &bridge].map(|link| Removal::by(&["ip", "link", "del", link]));
     run(&["ip", "link", "add", &down, "type", "veth", "peer", "name", &port]);
     run(&["ip", "link", "add", &child, "link", &good, "type", "macvlan"]);
     run(&["ip", "link", "add", &bridge, "type", "bridge"]);
@@ -47,9 +49,6 @@ fn interfaces_that_cannot_be_parents() {
     ];
     let results: Vec<_> =
         cases.iter().map(|(interface, _)| landfall(&["up", &target.name, interface])).collect();
-    for link in [&down, &child, &bridge] {
-        run(&["ip", "link", "del", link]);
-    }
     for ((interface, words), ran) in cases.iter().zip(results) {
         let said = ran.failed(1);
         assert!(words.iter().all(|word| said.contains(word)), "{interface}: {said}");
@@ -131,7 +130,7 @@ fn an_exhausted_pool_is_diagnosed() {
 fn docker_that_cannot_be_reached() {
     let mut lan = Lan::new();
     let (target, interface) = (Target::web(), lan.host_port());
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = Folder::new();
     let missing = format!("unix://{}", directory.path().join("missing.sock").display());
     let deaf = directory.path().join("deaf.sock");
     drop(UnixListener::bind(&deaf).expect("a socket"));
@@ -159,10 +158,7 @@ fn without_permission() {
         command.env("DOCKER_HOST", host).output().expect("setpriv").into()
     };
     // The program itself must be within reach of everybody
-    let directory = tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir()
-        .expect("a directory");
+    let directory = Folder::new();
     let socket = directory.path().join("docker.sock");
     let _listener = UnixListener::bind(&socket).expect("a socket");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).expect("our own file");
@@ -181,7 +177,6 @@ fn a_strangers_container_is_not_touched() {
     assert!(said.contains("is not landfall's") && said.contains("docker rename"), "{said}");
     assert!(landfall(&["down", &target.name]).done().contains("is not landfall's"));
     assert_eq!(landfall_tests::docker::inspect(&target.network_container(), "{{.State.Status}}"), "running");
-    output(&["docker", "rm", "--force", &target.network_container()]);
 }
 
 #[test]

@@ -3,30 +3,27 @@
 use landfall_tests::{
     docker::{Target, load},
     lan::Lan,
-    run::{output, path, run, unique},
+    removal::{Folder, Removal},
+    run::{path, run, unique},
 };
 
 /// An image whose only program does one thing wrong.
 struct Misbehaving {
     tag: String,
+    _removal: Removal,
 }
 
 impl Misbehaving {
     fn new(behaviour: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = Folder::new();
         let file = |name: &str| directory.path().join(name).display().to_string();
         let (archive, tag) = (file("image.tar.gz"), format!("lft-{}:1", unique()));
         let (packer, program) = (path("LANDFALL_IMAGES"), path("LANDFALL_MISBEHAVE"));
         let [packer, program] = [&packer, &program].map(|path| path.to_str().expect("a plain path"));
         run(&[packer, "test", "--program", program, "--tag", &tag, "--out", &archive, "--", behaviour]);
+        let removal = Removal::by(&["docker", "rmi", "--force", &tag]);
         load(&archive);
-        Self { tag }
-    }
-}
-
-impl Drop for Misbehaving {
-    fn drop(&mut self) {
-        output(&["docker", "rmi", "--force", &self.tag]);
+        Self { tag, _removal: removal }
     }
 }
 

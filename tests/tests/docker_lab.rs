@@ -3,8 +3,14 @@
 use landfall_tests::{
     docker::Target,
     landfall::landfall,
-    run::{output, run, unique},
+    removal::Removal,
+    run::{output, path, run, unique},
 };
+
+/// Takes a practice LAN down in the end.
+fn lab_down(name: &str) -> Removal {
+    Removal::by(&[path("LANDFALL").to_str().expect("a plain path"), "lab", "down", "--name", name])
+}
 
 #[test]
 fn a_page_is_fetched_on_the_practice_lan() {
@@ -12,6 +18,7 @@ fn a_page_is_fetched_on_the_practice_lan() {
     let name = unique();
     let target = Target::web();
     let interface = format!("lf-{name}");
+    let _lab = lab_down(&name);
     assert!(landfall(&["lab", "up", "--name", &name]).done().contains(&interface));
     // When it is exposed there
     let address = target.expose(&interface, &[]);
@@ -40,8 +47,8 @@ fn a_page_is_fetched_on_the_practice_lan() {
 #[test]
 fn a_command_on_a_practice_lan_keeps_its_exit_code() {
     let name = unique();
+    let _lab = lab_down(&name);
     landfall(&["lab", "up", "--name", &name]).done();
     let ran = landfall(&["lab", "exec", "--name", &name, "--", "sh", "-c", "exit 42"]);
-    landfall(&["lab", "down", "--name", &name]).done();
     assert_eq!(ran.code, Some(42));
 }

@@ -5,6 +5,7 @@ use std::{env, process::Command};
 use landfall_tests::{
     landfall::{Ran, command},
     lock::Lock,
+    removal::Folder,
     run::{path, run, wait_until},
 };
 
@@ -61,7 +62,7 @@ const NOBODYS_PODMAN: &str = r#"
 #[test]
 fn a_rootless_engine_is_refused_with_the_reason() {
     // Given a Podman that runs as nobody, where it may be, and with devices that it may open
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = Folder::new();
     let at = |name: &str| directory.path().join(name).display().to_string();
     let socket = at("podman/podman.sock");
     run(&["mkdir", &at("podman")]);

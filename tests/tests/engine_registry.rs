@@ -8,7 +8,8 @@ use landfall_tests::{
     lan::Lan,
     lock::Lock,
     registry::Registry,
-    run::{output, path, run, unique, wait_until},
+    removal::Removal,
+    run::{path, run, unique, wait_until},
 };
 use serde_json::Value;
 
@@ -30,8 +31,6 @@ fn what_is_pushed_is_pulled_by_its_digest_where_it_never_was() {
     let _engine = Lock::of("engine");
     let registry = Registry::start();
     let name = format!("{}/lft-{}/agent", registry.address, unique());
-    let mut lan = Lan::new();
-    let (target, interface) = (Target::web(), lan.host_port());
     forget_agent_image();
     assert!(!run(&["docker", "images", "--all"]).contains("agent"), "this engine has seen the image");
     // When it is pushed
@@ -46,6 +45,9 @@ fn what_is_pushed_is_pulled_by_its_digest_where_it_never_was() {
     assert_eq!(index["manifests"][0]["platform"]["os"], "linux");
     assert_eq!(index["annotations"]["org.opencontainers.image.source"], SOURCE);
     // And a landfall that is told its digest pulls it, and uses it
+    let _image = Removal::by(&["docker", "rmi", &reference]);
+    let mut lan = Lan::new();
+    let (target, interface) = (Target::web(), lan.host_port());
     let up = target.up(&interface, &["--image", &reference]);
     assert!(up.stderr.contains(&format!("pulling {reference}")), "{}", up.stderr);
     let address = up.address();
@@ -64,7 +66,6 @@ fn what_is_pushed_is_pulled_by_its_digest_where_it_never_was() {
     assert_eq!(label("source"), SOURCE);
     assert!(label("licenses").contains("Apache-2.0 OR MIT") && !label("version").is_empty(), "{labels}");
     target.down();
-    output(&["docker", "rmi", &reference]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use landfall_tests::{
     agent::{Agent, forward, spec},
     lan::Lan,
     netns::Netns,
+    removal::Folder,
     run::wait_until,
     scripted::{Answer, GIVEN, Scripted, reply_to},
     tap::{Tap, from_client, to_client},
@@ -69,7 +70,7 @@ fn c_32_a_renewal_leaves_the_address_where_it_is() {
 #[test]
 fn f_15_an_agent_that_is_killed_comes_back_to_its_address() {
     let lan = Lan::new();
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = Folder::new();
     let tap = Tap::on(&lan.router, "br0");
     let mut agent = Agent::new();
     lan.plug(&agent.namespace, "lan0");

@@ -9,6 +9,7 @@ use landfall_tests::{
     agent::{Agent, forward, spec},
     lan::Lan,
     netns::Netns,
+    removal::Folder,
     servers::{Record, Server},
     tap::{Tap, from_client},
 };
@@ -81,7 +82,7 @@ fn renewed(agent: &Agent) -> Lease {
 fn live(server: Server) {
     let served = server.start();
     let tap = Tap::on(&served.lan.router, "br0");
-    let state = tempfile::tempdir().expect("a directory");
+    let state = Folder::new();
     // Lease
     let mut agent = Agent::with_state(Netns::new(), state.path());
     served.lan.plug(&agent.namespace, "lan0");

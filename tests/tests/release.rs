@@ -9,6 +9,7 @@ use landfall_tests::{
     agent::{Agent, forward, spec},
     lan::Lan,
     netns::Netns,
+    removal::Folder,
     run::{path, run},
 };
 
@@ -52,7 +53,7 @@ fn pack(arguments: &[&str], archive: &Path) -> String {
 
 #[test]
 fn two_packings_are_one_image_of_at_most_eight_mebibytes() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = Folder::new();
     let (agent, nft) = (agent(), path("LANDFALL_NFT"));
     let [agent, nft] = [&agent, &nft].map(|path| path.to_str().expect("a plain path"));
     let arguments = ["agent", "--agent", agent, "--nft", nft, "--version", "9.9.9"];
