@@ -79,7 +79,9 @@ impl Release {
         match self {
             Self::Bookworm => packages.push("containernetworking-plugins"),
             // docker.io no longer brings its client, nor systemd its cryptography.
-            Self::Trixie | Self::Sid => packages.extend(["docker-cli", "netavark"]),
+            Self::Trixie => packages.extend(["docker-cli", "netavark"]),
+            // Nor does every system have mount any more, which systemd runs.
+            Self::Sid => packages.extend(["docker-cli", "netavark", "mount"]),
         }
         packages
     }
