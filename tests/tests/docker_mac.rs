@@ -11,7 +11,7 @@ use landfall_tests::{
     client::fetch,
     docker::{IDLE, Target, inspect},
     lan::Lan,
-    landfall::{in_vain, landfall},
+    landfall::landfall,
     netns::Netns,
     run::{output, run, wait_until},
 };
@@ -114,8 +114,8 @@ fn the_mac_address_of_another_target_is_refused() {
 fn the_mac_address_of_somebody_elses_macvlan_is_refused() {
     let mut lan = Lan::new();
     let (target, other, interface) = (Target::web(), Target::run(&[IDLE]), lan.host_port());
-    let refused = |mac: &str, wait: &str| {
-        let said = landfall(&["up", &target.name, &interface, "--mac", mac, "--wait", wait]).failed(1);
+    let refused = |mac: &str| {
+        let said = landfall(&["up", &target.name, &interface, "--mac", mac, "--wait", FOREVER]).failed(1);
         assert!(said.contains(mac) && !target.is_exposed(), "{said}");
         said
     };
@@ -126,30 +126,32 @@ fn the_mac_address_of_somebody_elses_macvlan_is_refused() {
     };
     // That of a container
     place("02:00:5e:00:53:11", &inspect(&other.name, "{{.State.Pid}}"));
-    let said = refused("02:00:5e:00:53:11", FOREVER);
+    let said = refused("02:00:5e:00:53:11");
     assert!(said.contains(&format!("in use by the container {}", other.name)), "{said}");
     // That of a process
     let inhabited = Netns::new();
     let process = Process::start(inhabited.command("sleep").arg("infinity"));
     place("02:00:5e:00:53:12", &inhabited.name);
     wait_until("it is in there", || run(&["ip", "netns", "pids", &inhabited.name]).lines().count() == 1);
-    let said = refused("02:00:5e:00:53:12", FOREVER);
+    let said = refused("02:00:5e:00:53:12");
     assert!(said.contains(&format!("in use by the process {}", process.0.id())), "{said}");
     // That of the interface itself
     let shown = run(&["ip", "-o", "link", "show", &interface]);
     let (_, own) = shown.split_once("link/ether ").expect("it has one");
     let own = own.split(' ').next().expect("a word");
     run(&["ip", "link", "set", &interface, "address", &format!("02{}", &own[2..])]);
-    let said = refused(&format!("02{}", &own[2..]), FOREVER);
+    let said = refused(&format!("02{}", &own[2..]));
     assert!(said.contains(&format!("in use by {interface} itself")), "{said}");
     // And that in a namespace without a process, which looks like one that was left
     let empty = Netns::new();
     place("02:00:5e:00:53:13", &empty.name);
-    let said = refused("02:00:5e:00:53:13", &in_vain());
-    assert!(said.contains("mountinfo"), "{said}");
+    let in_vain = |words: &str| {
+        target.up_in_vain(&interface, &["--mac", "02:00:5e:00:53:13"], 1, &["02:00:5e:00:53:13", words]);
+        assert!(!target.is_exposed());
+    };
+    in_vain("mountinfo");
     run(&["ip", "netns", "set", &empty.name, "auto"]);
-    let said = refused("02:00:5e:00:53:13", &in_vain());
-    assert!(said.contains("in use by lan0 in a network namespace without a process"), "{said}");
+    in_vain("in use by lan0 in a network namespace without a process");
     // Nothing of that was touched
     for namespace in [&empty, &inhabited] {
         assert!(namespace.ip("-o link show lan0").contains("UP"));
