@@ -16,7 +16,7 @@ struct Transaction {
     forward: Vec<Forward>,
     /// The interfaces of its flowtable.
     short_cut: BTreeSet<String>,
-    /// What there is if it succeeds, and what there was to change; none if the whole table was replaced.
+    /// The table after success, and the table before; none if the whole table was replaced.
     after: InForce,
     before: Option<InForce>,
     applied: Result<Option<String>, NftError>,
@@ -77,10 +77,10 @@ impl ShortCut {
     }
 }
 
-/// What the kernel has of ours.
+/// Our table in the kernel.
 enum State {
     Absent,
-    /// And of what it consists; none if that is not certain.
+    /// With its content; none if the content is not certain.
     InForce(Option<InForce>),
 }
 
@@ -204,7 +204,7 @@ impl Rules {
                 }
                 Some(Ok(forward))
             }
-            // Without it there is no more to ask for than every kernel has.
+            // Try again without the flowtable: every kernel accepts the rest.
             Err(error) if !tried.is_empty() => {
                 let is_news = self.short_cut.as_mut().is_some_and(|short_cut| short_cut.refuse(tried));
                 if is_news {
@@ -216,7 +216,7 @@ impl Rules {
             // Somebody has changed the table, or removed it: it is replaced, with all that it may have.
             Err(NftError::Refused(_)) if before.is_some() => {
                 self.state = State::InForce(None);
-                // It was not the flowtable that was refused.
+                // The missing table was the reason, not the flowtable.
                 if let Some(short_cut) = &mut self.short_cut
                     && short_cut.refused.take().is_some()
                 {

@@ -8,8 +8,8 @@ use crate::{docker::Docker, error::Error, progress::Progress};
 
 /// What `docker load` takes, compressed; empty if the program was built without it.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/agent-image.tar.gz"));
-/// What engines call the image once it is loaded: by the digest of its configuration, or, in containerd's image store, by that of
-/// its manifest. Either is proof of what is in it. A tag is none, as anybody may give it to another image.
+/// The ids of the loaded image: the digest of its configuration or, in containerd's image store, of its manifest. Both identify its
+/// content. A tag does not: anybody may give it to another image.
 const IDS: [&str; 2] = [env!("LANDFALL_AGENT_IMAGE_ID"), env!("LANDFALL_AGENT_IMAGE_MANIFEST")];
 const TAG: &str = concat!("landfall-agent:", env!("CARGO_PKG_VERSION"));
 
@@ -29,7 +29,7 @@ pub async fn provide(docker: &Docker, reference: Option<&str>, progress: &Progre
     }
     progress.step("loading the agent image");
     docker.load(archive().map_err(|error| Error::Io("unpack the agent image", error))?).await?;
-    // An engine may call it otherwise yet; what has its tag now is what was loaded.
+    // An engine may use yet another id; right after the load, the tag means the image that was loaded.
     match carried(docker).await? {
         Some(id) => Ok(id),
         None => docker.image(TAG).await?.ok_or_else(|| Error::NoImage(TAG.to_owned())),

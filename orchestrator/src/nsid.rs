@@ -2,6 +2,8 @@
 //!
 //! A number reaches a namespace that no process is in and no file leads to, whatever keeps it alive.
 
+use std::os::fd::AsRawFd as _;
+
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use nix::errno::Errno;
 use rtnetlink::{
@@ -13,7 +15,6 @@ use rtnetlink::{
         nsid::{NsidAttribute, NsidMessage},
     },
 };
-use std::os::fd::AsRawFd as _;
 
 use crate::{
     netlink::{Netlink, NetlinkError, ignore, refused},
@@ -31,7 +32,7 @@ impl Nsid {
     }
 }
 
-/// How the kernel says that there is none.
+/// The kernel's value for a namespace without a number.
 const NOT_ASSIGNED: i32 = -1;
 
 impl std::fmt::Display for Nsid {
@@ -76,7 +77,7 @@ impl Netlink {
         Ok(answers.iter().filter_map(number).collect())
     }
 
-    /// All interfaces of the namespace of that number; none if there is no such namespace any more.
+    /// All interfaces of the namespace with that number; empty if the namespace is gone.
     ///
     /// # Errors
     /// If the kernel refuses.

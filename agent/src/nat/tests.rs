@@ -356,7 +356,7 @@ fn a_change_leaves_the_chains_and_the_maps_that_lead_where_they_led() {
     assert_eq!(commands("delete", "set").len(), 4);
     assert_eq!(commands("add", "set").len(), 4);
     assert_eq!(commands("add", "rule").len(), added(&new, "rule"));
-    // What has other chains, or none, is no change of these
+    // A ruleset with other chains, or with none, replaces the whole table
     for other in [
         shared(&"ll0".parse().expect("a name"), Family::Both, &[]),
         shared(&"ll0".parse().expect("a name"), Family::V4, &[]),
@@ -365,7 +365,11 @@ fn a_change_leaves_the_chains_and_the_maps_that_lead_where_they_led() {
         assert_eq!(change(&InForce::of(&other), new.clone()), new);
     }
     let nothing = shared(&"ll0".parse().expect("a name"), Family::V4, &[]);
-    assert_eq!(change(&InForce::of(&nothing), nothing.clone()), nothing, "there is no table to be changed");
+    assert_eq!(
+        change(&InForce::of(&nothing), nothing.clone()),
+        nothing,
+        "no table exists that could be changed"
+    );
 }
 
 fn change(old: &InForce, new: Nftables<'static>) -> Nftables<'static> {

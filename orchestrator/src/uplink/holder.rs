@@ -134,7 +134,7 @@ impl fmt::Display for InUse {
             }) => {
                 write!(
                     f,
-                    "the process {pid} ({program}), in whose network namespace the macvlan {name} of {parent} is\n  end it, or {another}"
+                    "the process {pid} ({program}): the macvlan {name} of {parent} is in its network namespace\n  end the process, or {another}"
                 )
             }
             Holder::Macvlan(Macvlan { name, place: Place::Empty(nsid), .. }) => write!(
@@ -217,7 +217,10 @@ mod tests {
                 "take the address of db away: landfall down db",
             ),
             (macvlan("m0", 2, Place::Host), "in use by the host's macvlan m0, on eth0\n  choose"),
-            (macvlan("m0", 2, process(None)), "in use by the process 7 (sleep), in whose"),
+            (
+                macvlan("m0", 2, process(None)),
+                "in use by the process 7 (sleep): the macvlan m0 of eth0 is in",
+            ),
             (
                 macvlan("m0", 2, Place::Empty(nsid())),
                 "(nsid 5), on eth0\n  see what keeps it: grep -l net: /proc/[0-9]*/mountinfo; or",

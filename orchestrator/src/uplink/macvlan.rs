@@ -28,9 +28,8 @@ use crate::{
 const TRY_EVERY: Duration = Duration::from_millis(10);
 const TRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Where the indices of uplinks begin, and how many there are. Those of companions, which are where uplinks are, are below.
+/// The first index of uplinks, which have 24 bits of their own. Companions, in the same namespaces, have lower ones.
 const FIRST_INDEX: u32 = 0x6d00_0000;
-const INDICES: u32 = 0x100_0000;
 
 /// An uplink that is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +44,11 @@ pub struct Uplink<'a> {
     pub mac: MacAddr,
 }
 
-/// The index of the uplink of that network container. By it the uplink is known where an agent left it. And where it were its parent's,
-/// which is in another namespace, the kernel would take up to a second until it can send.
+/// The interface index of that network container's uplink, which identifies an uplink that a dead agent left behind. It also differs
+/// from the index of its parent: where the two are equal, the kernel takes up to a second until the uplink can send.
 pub fn index_of(container: &str) -> u32 {
     let digest: [u8; 32] = Sha256::digest(container).into();
-    u32::from_be_bytes([0, digest[0], digest[1], digest[2]]) % INDICES + FIRST_INDEX
+    FIRST_INDEX + u32::from_be_bytes([0, digest[0], digest[1], digest[2]])
 }
 
 /// Makes the uplink straight in its network namespace, in one step: there is no moment at which it could be
@@ -62,7 +61,7 @@ pub fn index_of(container: &str) -> u32 {
 pub async fn create(parent: &Parent, uplink: Uplink<'_>, patience: Patience) -> Result<(), UplinkError> {
     let (netlink, mut events) = Netlink::listen_to_links()?;
     let namespace = namespace(uplink.namespace, "the network container")?;
-    // By it the uplink is found again, when nothing else leads there.
+    // The number leads to the uplink when no process and no file does.
     netlink.assign_nsid(&namespace).await?;
     let macvlan = LinkMacVlan::new(uplink.name, parent.index, MacVlanMode::Bridge)
         .address(uplink.mac.0.to_vec())
@@ -78,7 +77,7 @@ pub async fn create(parent: &Parent, uplink: Uplink<'_>, patience: Patience) -> 
     if attempt().await?.is_some() {
         return Ok(());
     }
-    // Who has it is said however little time is left.
+    // The first search has no limit: the error names the holder even where no time is left.
     let mut holder = search::holder(&netlink, parent, uplink.mac).await?;
     let mut pace = interval(TRY_EVERY);
     let trying = async {
